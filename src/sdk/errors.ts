@@ -1,0 +1,148 @@
+// The one error type and the one table of codes. Callers match on `code`, people read `message` and `hint`.
+
+/** Every code the hub can report: what it means and how it is mended. The README's table is generated from this. */
+export const ERROR_CODES = {
+  HUB_CONFIG_INVALID: {
+    meaning: 'The configuration has unknown keys, missing values or values of the wrong form.',
+    fix: 'Correct the keys that the error names; `connector-hub lint` prints them with line and column.',
+  },
+  HUB_CONFIG_UNREADABLE: {
+    meaning: 'A configuration file, stack file or secret file could not be read or is not YAML.',
+    fix: 'Check the path, the permissions and the syntax at the position in the message.',
+  },
+  HUB_CONNECTOR_UNKNOWN: {
+    meaning: 'The configuration names a connector type that is not installed.',
+    fix: 'Use a type from `connector-hub list`, or the package name or path of your own connector.',
+  },
+  HUB_CONNECTOR_BROKEN: {
+    meaning: 'A connector folder or package does not export what a connector must export.',
+    fix: 'Export a manifest from manifest.ts and the connector as the default export of connector.ts.',
+  },
+  HUB_ANNOTATION_INVALID: {
+    meaning:
+      "A function's annotation has an unknown key or an invalid value; only that trigger or setting is left out.",
+    fix: 'Correct the annotation that the finding names; the other triggers of the function keep working.',
+  },
+  HUB_DISCOVERY_FAILED: {
+    meaning: 'The list of functions could not be read; the last good wiring stays in force.',
+    fix: 'Check the gateway URL and that the gateway answers `GET /system/functions`.',
+  },
+  HUB_DISCOVERY_UNAUTHORIZED: {
+    meaning: 'The gateway refused the credentials used for discovery.',
+    fix: 'Set gateway.auth.usernameFile and passwordFile, or basic_auth=true with secret_mount_path.',
+  },
+  HUB_GATEWAY_UNREACHABLE: {
+    meaning: 'The gateway cannot be connected to; deliveries wait and use up no attempts.',
+    fix: 'Check gateway.url and that the gateway is running and reachable from here.',
+  },
+  HUB_GATEWAY_LISTEN: {
+    meaning: 'The server could not listen on its address.',
+    fix: 'Choose another port with --port, or stop what is using it.',
+  },
+  HUB_INVOKE_TIMEOUT: {
+    meaning: 'The function did not answer in time.',
+    fix: 'Raise the timeout (connector.timeout, or defaults.timeout), make the function faster, or use mode async.',
+  },
+  HUB_INVOKE_INTERRUPTED: {
+    meaning: 'The connection broke while the function was being invoked.',
+    fix: 'See the logs of the gateway and of the function; the event is retried.',
+  },
+  HUB_SOURCE_UNREACHABLE: {
+    meaning: 'The broker cannot be connected to; the connector tries again with back-off.',
+    fix: "Check the broker's address, port and network policy.",
+  },
+  HUB_SOURCE_AUTH: {
+    meaning: 'The broker refused the credentials.',
+    fix: "Check the connector's username and password (or passwordFile), or its client certificate.",
+  },
+  HUB_SOURCE_TLS: {
+    meaning: 'A TLS connection to the broker could not be set up; there is no fallback to plain text.',
+    fix: "Set tls.caFile to the broker's CA, and tls.certFile and tls.keyFile where it asks for a client certificate.",
+  },
+  HUB_SOURCE_FORBIDDEN: {
+    meaning: 'The broker accepts the connection but not the subscription.',
+    fix: "Grant the connector's user read access to the topic that the error names.",
+  },
+  HUB_SOURCE_LOST: {
+    meaning:
+      'The connection to the broker was lost; the connector reconnects and the broker delivers again what was unsettled.',
+    fix: "Nothing, when it comes back by itself; otherwise see the broker's logs.",
+  },
+  HUB_SOURCE_PROTOCOL: {
+    meaning: 'The broker answered something that its protocol does not allow.',
+    fix: 'Check that the address is of the right kind of broker and of a supported version.',
+  },
+  HUB_TOPIC_INVALID: {
+    meaning: 'A topic is not valid in the syntax of the connector it is for.',
+    fix: "Correct the topic; the connector's README states its syntax.",
+  },
+  HUB_SCHEDULE_INVALID: {
+    meaning: 'A schedule expression cannot be parsed.',
+    fix: 'Use five fields (minute hour day month weekday), @every 30s or @hourly; try it with `connector-hub cron next`.',
+  },
+  HUB_DEAD_LETTER_FAILED: {
+    meaning: 'A dead letter could not be made durable, so the event stays unsettled and is tried again.',
+    fix: 'Check the disk space and permissions of stateDir.',
+  },
+  HUB_STATE_UNUSABLE: {
+    meaning: 'The state directory or its database cannot be opened.',
+    fix: 'Set stateDir to a writable directory on a local disk.',
+  },
+  HUB_FUNCTION_START: {
+    meaning: 'The bundled gateway could not start a function.',
+    fix: "Check handler and fprocess in the stack file and the function's own error output.",
+  },
+  HUB_DRAIN_TIMEOUT: {
+    meaning: 'The shutdown ended before everything in flight was settled; the broker delivers the rest again.',
+    fix: 'Raise drainTimeout (and the grace period of the pod) above your longest function.',
+  },
+  HUB_USAGE: {
+    meaning: 'The command line is not understood.',
+    fix: 'See `connector-hub --help`.',
+  },
+  HUB_INTERNAL: {
+    meaning: 'A bug in the hub.',
+    fix: 'Please report it with the log around it.',
+  },
+} as const satisfies Record<`HUB_${string}`, { readonly meaning: string; readonly fix: string }>
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+export interface HubErrorOptions {
+  readonly cause?: unknown
+  /** Waiting and trying again may help. Default false. */
+  readonly canRetry?: boolean
+  /** An instruction that fits this very case; by default the general fix of the code. */
+  readonly hint?: string
+  readonly details?: Readonly<Record<string, unknown>>
+}
+
+/** The only error the hub throws on purpose. `message` says what happened and holds no secret. */
+export class HubError extends Error {
+  override readonly name = 'HubError'
+  readonly code: ErrorCode
+  readonly canRetry: boolean
+  readonly hint: string
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, message: string, options: HubErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.code = code
+    this.canRetry = options.canRetry ?? false
+    this.hint = options.hint ?? ERROR_CODES[code].fix
+    this.details = options.details ?? {}
+  }
+}
+
+/** Wraps anything thrown; a HubError stays as it is. */
+export function asHubError(error: unknown, code: ErrorCode = 'HUB_INTERNAL', canRetry = false): HubError {
+  if (error instanceof HubError) return error
+  return new HubError(code, errorText(error), { cause: error, canRetry })
+}
+
+/** One line for a person: the message, or the system code where Node leaves the message empty (AggregateError). */
+export function errorText(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(errorText).join('; ')
+  if (error instanceof Error) return error.message || (error as NodeJS.ErrnoException).code || error.name
+  return String(error)
+}

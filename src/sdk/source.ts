@@ -1,0 +1,98 @@
+// What a connector implements. The runtime owns retries of connect, back-off, concurrency, settling policy, shutdown
+// and metrics; a source owns nothing but its broker.
+
+import type { Clock } from './clock.ts'
+import type { ConfigOf, Fields } from './fields.ts'
+import type { Delivery } from './delivery.ts'
+import type { Manifest } from './manifest.ts'
+import type { Subscription } from './subscription.ts'
+
+/** Outcome of `Source.probe`: what the broker looks like from here. */
+export interface ProbeReport {
+  /** e.g. `Mosquitto at mqtt://localhost:1883, MQTT 5.0`. Never contains a secret. */
+  readonly server: string
+  readonly topics: readonly { readonly topic: string; readonly ok: boolean; readonly detail: string }[]
+}
+
+/** A running connector instance. */
+export interface Source {
+  /**
+   * Makes ONE attempt to connect; the supervisor retries with back-off. Called again after `deliveries` failed, on the
+   * same object, so state that survives a connection lives in the source.
+   * @throws HubError `HUB_SOURCE_*`; `canRetry: false` for what waiting cannot mend (credentials, TLS, configuration).
+   */
+  connect(signal: AbortSignal): Promise<void>
+  /** The WANTED set, complete each time: idempotent, the source works out the difference. Called after every connect. */
+  subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void>
+  /**
+   * Yields deliveries as they are pulled; never more than `context.unsettledMax` unsettled at once. Called once per
+   * successful connect. Ends when `signal` is aborted or the source closed; throws a HubError when the connection is lost.
+   */
+  deliveries(signal: AbortSignal): AsyncIterable<Delivery>
+  /** Can we connect and see these topics? Consumes nothing. Legal on a source that was never connected. */
+  probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport>
+  /** Idempotent; legal before `connect`. What is unsettled stays with the broker. */
+  close(): Promise<void>
+}
+
+/** Keyed strings that survive a restart where the host has somewhere to keep them. Scoped to one connector instance. */
+export interface StateStore {
+  get(key: string): Promise<string | undefined>
+  /** Resolves once durable. */
+  set(key: string, value: string): Promise<void>
+  delete(key: string): Promise<void>
+}
+
+/** Fields of a log line: scalars only, never a body, never a secret. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+
+/** The connector's voice. `event` is a stable dotted name (`cron.added`), `text` the sentence a person reads. */
+export interface SourceLog {
+  debug(event: string, text: string, fields?: LogFields): void
+  info(event: string, text: string, fields?: LogFields): void
+  warn(event: string, text: string, fields?: LogFields): void
+  error(event: string, text: string, fields?: LogFields): void
+}
+
+/** A monotonic counter exposed as `connector_hub_<name>` with a `connector` label. */
+export interface SourceCounter {
+  add(count: number, labels?: Readonly<Record<string, string>>): void
+}
+
+/** Everything the runtime gives a source. */
+export interface SourceContext {
+  /** Instance name from the configuration, e.g. `mqtt-eu`; goes into `EventMessage.source` and ids. */
+  readonly instance: string
+  readonly clock: Clock
+  readonly log: SourceLog
+  readonly state: StateStore
+  /** Upper bound of deliveries handed out and not yet settled; use it as the broker's window (prefetch, receive maximum). */
+  readonly unsettledMax: number
+  /** `name` ends in `_total`; `labels` must have bounded values. Calling it twice with one name gives the same counter. */
+  counter(name: string, help: string, labels?: readonly string[]): SourceCounter
+}
+
+/** The default export of a connector's `connector.ts`. */
+export interface Connector<F extends Fields = Fields> {
+  readonly manifest: Manifest<F>
+  create(config: ConfigOf<F>, context: SourceContext): Source
+}
+
+/** Ties a manifest to its source with the configuration type inferred from the declared fields. */
+export function defineConnector<const F extends Fields>(
+  manifest: Manifest<F>,
+  create: (config: ConfigOf<F>, context: SourceContext) => Source,
+): Connector<F> {
+  return { manifest, create }
+}
+
+/** An in-process broker for development, started by `connector-hub dev`. Default export of a connector's `embedded.ts`. */
+export interface EmbeddedBroker extends AsyncDisposable {
+  /** Configuration that points the connector at this broker. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** What a person can connect to, e.g. `mqtt://127.0.0.1:1883`. */
+  readonly address: string
+}
+
+/** Starts the embedded broker on `port` (0: any free one) of the loopback interface. */
+export type StartEmbedded = (options: { readonly port: number }) => Promise<EmbeddedBroker>

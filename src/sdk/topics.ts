@@ -1,0 +1,172 @@
+// Topic patterns of the brokers: validation, matching, and an index that finds all patterns of a topic without a scan.
+
+/** `exact`: no wildcards. `mqtt`: MQTT 5.0 §4.7, §4.8.2. `nats`: subject-based messaging. `amqp`: AMQP 0-9-1 topic exchange. */
+export type TopicSyntax = 'exact' | 'mqtt' | 'nats' | 'amqp'
+
+interface Rules {
+  readonly separator: string
+  /** Matches exactly one level. */
+  readonly one: string
+  /** Matches the rest (mqtt, nats), or any number of levels anywhere (amqp). */
+  readonly many: string
+  /** `many` also matches nothing at all. */
+  readonly manyMatchesNone: boolean
+  /** `many` may stand before other levels. */
+  readonly manyAnywhere: boolean
+}
+
+const RULES: Readonly<Record<Exclude<TopicSyntax, 'exact'>, Rules>> = {
+  mqtt: { separator: '/', one: '+', many: '#', manyMatchesNone: true, manyAnywhere: false },
+  nats: { separator: '.', one: '*', many: '>', manyMatchesNone: false, manyAnywhere: false },
+  amqp: { separator: '.', one: '*', many: '#', manyMatchesNone: true, manyAnywhere: true },
+}
+
+const MQTT_TOPIC_BYTES_MAX = 65_535
+
+/** Why `pattern` is not valid in this syntax, as a sentence; undefined when it is. */
+export function topicProblem(syntax: TopicSyntax, pattern: string): string | undefined {
+  if (pattern === '') return 'a topic must not be empty'
+  if (pattern.includes('\0')) return 'a topic must not contain NUL'
+  if (syntax === 'exact') return undefined
+  if (syntax === 'mqtt') {
+    if (Buffer.byteLength(pattern) > MQTT_TOPIC_BYTES_MAX)
+      return `a topic filter has at most ${MQTT_TOPIC_BYTES_MAX} bytes`
+    if (pattern.startsWith('$share/')) {
+      const [, group, ...filter] = pattern.split('/')
+      if (group === undefined || group === '' || /[+#]/.test(group))
+        return 'the group in $share/<group>/<filter> must be a name without + and #'
+      return filter.length === 0 || filter.join('/') === ''
+        ? '$share/<group>/<filter> needs a filter'
+        : topicProblem('mqtt', filter.join('/'))
+    }
+  }
+  const { separator, one, many, manyAnywhere } = RULES[syntax]
+  const levels = pattern.split(separator)
+  for (const [index, level] of levels.entries()) {
+    if (level === '' && syntax === 'nats') return 'a subject must not have empty tokens'
+    if (syntax === 'nats' && /\s/.test(level)) return 'a subject must not contain white space'
+    // NATS allows * and > inside a longer token, where they are plain characters.
+    if (syntax !== 'nats' && level !== one && level.includes(one)) return `${one} must stand alone between ${separator}`
+    if (syntax !== 'nats' && level !== many && level.includes(many))
+      return `${many} must stand alone between ${separator}`
+    if (level === many && !manyAnywhere && index !== levels.length - 1) return `${many} must be the last level`
+  }
+  return undefined
+}
+
+/** The pattern without MQTT's `$share/<group>/`, which changes who gets an event and not which. */
+export function matchPattern(syntax: TopicSyntax, pattern: string): string {
+  if (syntax !== 'mqtt' || !pattern.startsWith('$share/')) return pattern
+  return pattern.slice(pattern.indexOf('/', '$share/'.length) + 1)
+}
+
+/** True when the pattern can match more than one topic. */
+export function hasWildcard(syntax: TopicSyntax, pattern: string): boolean {
+  if (syntax === 'exact') return false
+  const { separator, one, many } = RULES[syntax]
+  return matchPattern(syntax, pattern)
+    .split(separator)
+    .some((level) => level === one || level === many)
+}
+
+/** Does a concrete `topic` match a valid `pattern`? */
+export function topicMatches(syntax: TopicSyntax, pattern: string, topic: string): boolean {
+  const index = new TopicIndex<true>(syntax)
+  index.add(pattern, true)
+  return index.find(topic).length > 0
+}
+
+interface Node<T> {
+  children: Map<string, Node<T>> | undefined
+  one: Node<T> | undefined
+  many: Node<T> | undefined
+  values: T[] | undefined
+}
+
+/** Patterns to values. Built once, then only read; `find` costs by the depth of the topic, not by the number of patterns. */
+export class TopicIndex<T> {
+  readonly #syntax: TopicSyntax
+  readonly #exact = new Map<string, T[]>()
+  #root: Node<T> | undefined
+
+  constructor(syntax: TopicSyntax) {
+    this.#syntax = syntax
+  }
+
+  /** `pattern` must be valid (`topicProblem`). */
+  add(pattern: string, value: T): void {
+    const plain = matchPattern(this.#syntax, pattern)
+    if (this.#syntax === 'exact' || !hasWildcard(this.#syntax, plain)) {
+      const values = this.#exact.get(plain)
+      if (values === undefined) this.#exact.set(plain, [value])
+      else values.push(value)
+      return
+    }
+    const { separator, one, many } = RULES[this.#syntax]
+    let node = (this.#root ??= newNode())
+    for (const level of plain.split(separator)) {
+      if (level === one) node = node.one ??= newNode()
+      else if (level === many) node = node.many ??= newNode()
+      else {
+        node.children ??= new Map()
+        let child = node.children.get(level)
+        if (child === undefined) node.children.set(level, (child = newNode()))
+        node = child
+      }
+    }
+    ;(node.values ??= []).push(value)
+  }
+
+  /** Values of every pattern that matches `topic`, exact ones first; a value added under two matching patterns comes twice. */
+  find(topic: string): readonly T[] {
+    const exact = this.#exact.get(topic)
+    if (this.#root === undefined || this.#syntax === 'exact') return exact ?? []
+    const rules = RULES[this.#syntax]
+    const levels = topic.split(rules.separator)
+    const found = new Set<Node<T>>()
+    // AMQP's # may stand anywhere; without remembering where we were, a.#.a.#.a.# would be tried in every combination.
+    const seen = rules.manyAnywhere ? new Map<Node<T>, Set<number>>() : undefined
+    // MQTT 5.0 §4.7.2: a wildcard at the first level does not match topics that begin with $.
+    collect(this.#root, 0, { rules, levels, found, seen }, this.#syntax === 'mqtt' && topic.startsWith('$'))
+    if (found.size === 0) return exact ?? []
+    const values = exact === undefined ? [] : [...exact]
+    for (const node of found) if (node.values !== undefined) values.push(...node.values)
+    return values
+  }
+}
+
+function newNode<T>(): Node<T> {
+  return { children: undefined, one: undefined, many: undefined, values: undefined }
+}
+
+interface Search<T> {
+  readonly rules: Rules
+  readonly levels: readonly string[]
+  readonly found: Set<Node<T>>
+  readonly seen: Map<Node<T>, Set<number>> | undefined
+}
+
+function collect<T>(node: Node<T>, at: number, search: Search<T>, noWildcards: boolean): void {
+  const { rules, levels, found, seen } = search
+  if (seen !== undefined) {
+    const visited = seen.get(node)
+    if (visited === undefined) seen.set(node, new Set([at]))
+    else if (visited.has(at)) return
+    else visited.add(at)
+  }
+  if (node.many !== undefined && !noWildcards) {
+    if (rules.manyAnywhere) {
+      for (let from = at; from <= levels.length; from++) collect(node.many, from, search, false)
+    } else if (at < levels.length || rules.manyMatchesNone) {
+      found.add(node.many)
+    }
+  }
+  const level = levels[at]
+  if (level === undefined) {
+    if (node.values !== undefined) found.add(node)
+    return
+  }
+  if (node.one !== undefined && !noWildcards) collect(node.one, at + 1, search, false)
+  const child = node.children?.get(level)
+  if (child !== undefined) collect(child, at + 1, search, false)
+}
