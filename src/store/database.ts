@@ -56,13 +56,13 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
       sqlite.exec('COMMIT')
     } catch (error) {
       if (sqlite.isTransaction) sqlite.exec('ROLLBACK')
-      for (const { reject } of group) reject(error)
+      for (const waiting of group) waiting.reject(error)
       return
     }
-    for (const [index, { resolve, reject }] of group.entries()) {
+    for (const [index, waiting] of group.entries()) {
       const result = results[index] as { readonly error?: unknown; readonly value?: unknown }
-      if ('error' in result) reject(result.error)
-      else resolve(result.value)
+      if ('error' in result) waiting.reject(result.error)
+      else waiting.resolve(result.value)
     }
   }
 
@@ -74,7 +74,7 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
           reject(new HubError('HUB_STATE_UNUSABLE', `${path}: already closed`))
           return
         }
-        pending.push({ work, resolve: resolve as (value: unknown) => void, reject })
+        pending.push({ work, resolve, reject })
         if (pending.length === 1) setImmediate(flush)
       })
     },
