@@ -45,6 +45,6 @@ export interface Invocation {
 export interface Invoker {
   /** Never rejects. */
   invoke(invocation: Invocation): Promise<Outcome>
-  /** Aborts what is in flight. Idempotent. */
+  /** Ends what is in flight, and whatever is invoked later, as `cancelled`. Idempotent. */
   close(): Promise<void>
 }

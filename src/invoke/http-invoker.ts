@@ -1,0 +1,257 @@
+// Calls functions through a gateway's public routes over HTTP, one POST each, bytes unchanged. Decides nothing about
+// retrying; called by the dispatcher.
+
+import { Pool } from 'undici'
+import type { Dispatcher as UndiciDispatcher } from 'undici'
+
+import { HeaderWriter, HubError, errorText, redactUrl } from '../sdk/index.ts'
+import type { Clock, ClockTimer, EventMessage } from '../sdk/index.ts'
+import type { Invocation, Invoker, Outcome, ResponseBody } from './outcome.ts'
+import { parseRetryAfter } from './retry-after.ts'
+
+export interface HttpInvokerOptions {
+  /** Base URL of the gateway; a path prefix and a trailing slash are fine. */
+  readonly gatewayUrl: string
+  /** Value of `X-Connector`. */
+  readonly connector: string
+  /** `Content-Type` of events that state none. */
+  readonly contentType: string | undefined
+  readonly userAgent: string
+  /** Sockets to the gateway; invocations beyond it wait for one. */
+  readonly connectionsMax: number
+  readonly clock: Clock
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+/** Distinct topics whose header lists are remembered; the rest is built anew. */
+const TOPICS_CACHED_MAX = 4096
+
+export class HttpInvoker implements Invoker {
+  readonly #options: HttpInvokerOptions
+  readonly #pool: Pool
+  readonly #prefix: string
+  readonly #topicHeaders = new Map<string, readonly string[]>()
+  readonly #paths = new Map<string, string>()
+  readonly #live = new Set<Exchange>()
+  #closed = false
+
+  constructor(options: HttpInvokerOptions) {
+    this.#options = options
+    const url = new URL(options.gatewayUrl)
+    this.#prefix = url.pathname.replace(/\/+$/, '')
+    this.#pool = new Pool(url.origin, {
+      connections: options.connectionsMax,
+      pipelining: 1,
+      connect: { timeout: CONNECT_TIMEOUT_MS },
+      keepAliveTimeout: 30_000,
+      // The invocation's own timeout covers headers and body.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
+  }
+
+  invoke(invocation: Invocation): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const exchange = new Exchange(invocation, this.#options, (outcome) => {
+        this.#live.delete(exchange)
+        resolve(outcome)
+      })
+      if (this.#closed || invocation.signal?.aborted === true) {
+        exchange.cancel()
+        return
+      }
+      this.#live.add(exchange)
+      const { message } = invocation
+      try {
+        this.#pool.dispatch(
+          {
+            method: 'POST',
+            path: this.#path(invocation),
+            headers: this.#headers(invocation),
+            body: message.body.byteLength === 0 ? null : message.body,
+          },
+          exchange,
+        )
+      } catch (error) {
+        exchange.fail(error)
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const exchange of this.#live) exchange.cancel()
+    if (!this.#pool.destroyed) await this.#pool.destroy()
+  }
+
+  #path({ function: name, mode, message }: Invocation): string {
+    const key = mode === 'sync' ? name : `async ${name}`
+    let path = this.#paths.get(key)
+    if (path === undefined) {
+      path = `${this.#prefix}/${mode === 'sync' ? 'function' : 'async-function'}/${name}`
+      if (this.#paths.size >= TOPICS_CACHED_MAX) this.#paths.clear()
+      this.#paths.set(key, path)
+    }
+    return message.path === undefined ? path : path + message.path
+  }
+
+  #headers({ message, mode, callbackUrl }: Invocation): string[] {
+    const headers = this.#baseHeaders(message)
+    for (const name in message.headers) headers.push(name, message.headers[name] as string)
+    if (mode === 'async' && callbackUrl !== undefined) headers.push('X-Callback-Url', callbackUrl)
+    return headers
+  }
+
+  #baseHeaders(message: EventMessage): string[] {
+    const { topic } = message
+    let fixed = this.#topicHeaders.get(topic)
+    if (fixed === undefined) {
+      const safeTopic = Object.entries(new HeaderWriter('').own('X-Topic', topic).build()).flat()
+      fixed = ['User-Agent', this.#options.userAgent, 'X-Connector', this.#options.connector, ...safeTopic]
+      if (this.#topicHeaders.size >= TOPICS_CACHED_MAX) this.#topicHeaders.clear()
+      this.#topicHeaders.set(topic, fixed)
+    }
+    const headers = fixed.slice()
+    const contentType = message.contentType ?? this.#options.contentType
+    if (contentType !== undefined) headers.push('Content-Type', contentType)
+    return headers
+  }
+}
+
+/** One request and its answer, as undici's callbacks tell it. */
+class Exchange implements UndiciDispatcher.DispatchHandler {
+  #ended = false
+  readonly #invocation: Invocation
+  readonly #options: HttpInvokerOptions
+  readonly #resolve: (outcome: Outcome) => void
+  readonly #startedAt: number
+  readonly #timer: ClockTimer
+  readonly #onAbort: (() => void) | undefined
+  #controller: UndiciDispatcher.DispatchController | undefined
+  #started = false
+  #status = 0
+  #headers: Readonly<Record<string, string | string[] | undefined>> = {}
+  #bodyBytes = 0
+  #kept: Buffer[] | undefined
+  #keptBytes = 0
+
+  constructor(invocation: Invocation, options: HttpInvokerOptions, resolve: (outcome: Outcome) => void) {
+    this.#invocation = invocation
+    this.#options = options
+    this.#resolve = resolve
+    this.#startedAt = options.clock.monotonic()
+    this.#timer = options.clock.after(invocation.timeoutMs, () => this.#onTimeout())
+    const { signal } = invocation
+    if (signal === undefined) return
+    this.#onAbort = () => this.cancel()
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  onRequestStart(controller: UndiciDispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#started = true
+    // Timed out or cancelled while it waited for a socket: nothing of it may be sent.
+    if (this.#ended) controller.abort(new Error('no longer wanted'))
+  }
+
+  onResponseStart(
+    _: unknown,
+    statusCode: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): void {
+    if (statusCode < 200) return
+    this.#status = statusCode
+    this.#headers = headers
+  }
+
+  onResponseData(_: unknown, chunk: Buffer): void {
+    this.#bodyBytes += chunk.byteLength
+    const room = this.#invocation.responseBytesMax - this.#keptBytes
+    if (room <= 0) return
+    const part = chunk.byteLength > room ? chunk.subarray(0, room) : chunk
+    ;(this.#kept ??= []).push(part)
+    this.#keptBytes += part.byteLength
+  }
+
+  onResponseEnd(): void {
+    const durationMs = this.#durationMs()
+    if (this.#invocation.mode === 'async' && this.#status === 202) {
+      this.#end({ kind: 'accepted', callId: this.#header('x-call-id') ?? '', durationMs })
+      return
+    }
+    const retryAfter = this.#header('retry-after')
+    this.#end({
+      kind: 'answered',
+      status: this.#status,
+      durationMs,
+      retryAfterMs: retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, this.#options.clock.now()),
+      internal: this.#headers['x-openfaas-internal'] !== undefined,
+      bodyBytes: this.#bodyBytes,
+      response: this.#response(),
+    })
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    this.fail(error)
+  }
+
+  fail(error: unknown): void {
+    if (this.#ended) return
+    const durationMs = this.#durationMs()
+    const gateway = redactUrl(this.#options.gatewayUrl)
+    if (this.#started) {
+      const text = `${this.#invocation.function}: the connection to ${gateway} broke: ${errorText(error)}`
+      const broken = new HubError('HUB_INVOKE_INTERRUPTED', text, { cause: error, canRetry: true })
+      this.#end({ kind: 'interrupted', error: broken, durationMs })
+    } else {
+      const text = `${gateway}: ${errorText(error)}`
+      const refused = new HubError('HUB_GATEWAY_UNREACHABLE', text, { cause: error, canRetry: true })
+      this.#end({ kind: 'unreachable', error: refused, durationMs })
+    }
+  }
+
+  #onTimeout(): void {
+    const { timeoutMs, function: name } = this.#invocation
+    const durationMs = this.#durationMs()
+    const error = this.#started
+      ? new HubError('HUB_INVOKE_TIMEOUT', `${name}: no complete answer within ${timeoutMs} ms`, { canRetry: true })
+      : new HubError(
+          'HUB_GATEWAY_UNREACHABLE',
+          `${redactUrl(this.#options.gatewayUrl)}: no connection within ${timeoutMs} ms`,
+          { canRetry: true },
+        )
+    this.#end({ kind: this.#started ? 'interrupted' : 'unreachable', error, durationMs })
+    this.#controller?.abort(error)
+  }
+
+  cancel(): void {
+    this.#end({ kind: 'cancelled', durationMs: this.#durationMs() })
+    this.#controller?.abort(new Error('cancelled'))
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#timer.cancel()
+    if (this.#onAbort !== undefined) this.#invocation.signal?.removeEventListener('abort', this.#onAbort)
+    this.#resolve(outcome)
+  }
+
+  #response(): ResponseBody | undefined {
+    if (this.#invocation.responseBytesMax === 0) return undefined
+    const headers: string[] = []
+    for (const [name, value] of Object.entries(this.#headers)) {
+      for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) headers.push(name, one)
+    }
+    return { headers, body: this.#kept === undefined ? new Uint8Array(0) : Buffer.concat(this.#kept) }
+  }
+
+  #header(name: string): string | undefined {
+    const value = this.#headers[name]
+    return Array.isArray(value) ? value[0] : value
+  }
+
+  #durationMs(): number {
+    return this.#options.clock.monotonic() - this.#startedAt
+  }
+}

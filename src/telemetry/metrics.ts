@@ -1,0 +1,220 @@
+// The hub's Prometheus metrics: base units, bounded labels. Per-event counts are plain numbers that a scrape reads.
+
+import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
+
+import { HubError } from '../sdk/index.ts'
+import type { SourceCounter } from '../sdk/index.ts'
+import type { ConnectorState } from './events.ts'
+
+/** Counts the invocations of one function by one connector. */
+export interface InvocationMeter {
+  /** @param code HTTP status, or 0 where there was no answer */
+  finished(code: number, durationMs: number): void
+}
+
+/** One connector's books, as a scrape sees them. */
+export interface DeliveryCounts {
+  readonly received: number
+  readonly acked: number
+  readonly unmatched: number
+  readonly filtered: number
+  readonly deadLettered: number
+  readonly returned: number
+  readonly inFlight: number
+}
+
+/** Read at every scrape. */
+export interface MetricsSource {
+  readonly ledgers: () => Iterable<{
+    readonly connector: string
+    readonly counts: DeliveryCounts
+    readonly imbalance: number
+    readonly invoking: number
+    readonly inFlightMax: number
+  }>
+  /** Seconds since the last complete listing; undefined before the first. */
+  readonly discoveryAgeSeconds: () => number | undefined
+  readonly deadLettersStored: () => number
+}
+
+const STATES: readonly ConnectorState[] = ['pending', 'failing', 'active', 'draining', 'closed']
+const PREFIX = 'connector_hub_'
+
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #meters = new Map<string, Meter>()
+  readonly #sourceCounters = new Map<string, Counter<string>>()
+  readonly #seconds = new Histogram({
+    ...this.#named('invocation_seconds', 'Duration of invocations, connect to last byte.', ['connector']),
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+  })
+  readonly #state = new Gauge(
+    this.#named('connector_state', 'State of the connector: 1 for the state it is in.', ['connector', 'state']),
+  )
+  readonly retries = new Counter(
+    this.#named('retries_total', 'Invocations that failed and will be tried again.', ['connector', 'function']),
+  )
+  readonly deadLetters = new Counter(
+    this.#named('dead_letters_total', 'Events given up for a function and kept as dead letters.', [
+      'connector',
+      'function',
+    ]),
+  )
+  readonly filterErrors = new Counter(
+    this.#named('filter_errors_total', 'Filters that could not be evaluated on an event.', ['connector', 'function']),
+  )
+  readonly settleFailures = new Counter(
+    this.#named('settle_failures_total', 'Settlements the broker could not be told; it delivers again.', ['connector']),
+  )
+  readonly lost = new Counter(
+    this.#named('lost_total', 'Events of brokers without redelivery that could neither be delivered nor kept.', [
+      'connector',
+      'function',
+    ]),
+  )
+  readonly reconnects = new Counter(
+    this.#named('connector_retries_total', 'Failed attempts to connect to the broker.', ['connector']),
+  )
+  readonly discoveryFailures = new Counter(
+    this.#named('discovery_failures_total', 'Listings of functions that failed.', []),
+  )
+  readonly gatewayUp = new Gauge(this.#named('gateway_up', '1 while the gateway can be connected to.', []))
+  readonly wiredFunctions = new Gauge(this.#named('wired_functions', 'Functions in the wiring.', []))
+  readonly wiredTriggers = new Gauge(this.#named('wired_triggers', 'Triggers in the wiring.', []))
+
+  constructor() {
+    this.gatewayUp.set(1)
+    const invocations = new Counter({
+      ...this.#named('invocations_total', 'Invocations by HTTP status; code 0: no answer.', [
+        'connector',
+        'function',
+        'code',
+      ]),
+      collect: () => {
+        invocations.reset()
+        for (const meter of this.#meters.values()) {
+          for (const [code, count] of meter.counts)
+            invocations.inc({ connector: meter.source, function: meter.functionName, code }, count)
+        }
+      },
+    })
+  }
+
+  /** Registers the metrics that are read from the hub at each scrape. Once per registry. */
+  watch(source: MetricsSource): void {
+    const deliveries = new Counter({
+      ...this.#named('deliveries_total', 'Deliveries by how they ended.', ['connector', 'end']),
+      collect: () => {
+        deliveries.reset()
+        for (const { connector, counts } of source.ledgers()) {
+          for (const end of ['acked', 'unmatched', 'filtered', 'deadLettered', 'returned'] as const)
+            deliveries.inc({ connector, end: END_LABEL[end] }, counts[end])
+        }
+      },
+    })
+    const received = new Counter({
+      ...this.#named('deliveries_received_total', 'Deliveries pulled from the broker.', ['connector']),
+      collect: () => {
+        received.reset()
+        for (const { connector, counts } of source.ledgers()) received.inc({ connector }, counts.received)
+      },
+    })
+    this.#gauge('deliveries_in_flight', 'Deliveries pulled and not settled.', source, ({ counts }) => counts.inFlight)
+    this.#gauge('invocations_in_flight', 'Invocations running.', source, ({ invoking }) => invoking)
+    this.#gauge('invocations_in_flight_max', 'Limit of invocations running.', source, ({ inFlightMax }) => inFlightMax)
+    this.#gauge(
+      'ledger_imbalance',
+      'received - (acked + unmatched + filtered + dead-lettered + returned + in flight); not 0 is a bug.',
+      source,
+      ({ imbalance }) => imbalance,
+    )
+    const age = new Gauge({
+      ...this.#named('discovery_age_seconds', 'Age of the last complete list of functions.', []),
+      collect: () => {
+        const seconds = source.discoveryAgeSeconds()
+        if (seconds !== undefined) age.set(seconds)
+      },
+    })
+    const stored = new Gauge({
+      ...this.#named('dead_letters_stored', 'Dead letters in the embedded store.', []),
+      collect: (): void => {
+        stored.set(source.deadLettersStored())
+      },
+    })
+  }
+
+  /** One meter per connector and function, however often it is asked for. */
+  invocationMeter(source: string, functionName: string): InvocationMeter {
+    const key = `${source} ${functionName}`
+    let meter = this.#meters.get(key)
+    if (meter === undefined)
+      this.#meters.set(key, (meter = new Meter(source, functionName, this.#seconds.labels(source))))
+    return meter
+  }
+
+  connectorState(connector: string, state: ConnectorState): void {
+    for (const one of STATES) this.#state.set({ connector, state: one }, one === state ? 1 : 0)
+  }
+
+  /** @throws HubError when the name is taken with other labels, or not a counter's name. */
+  sourceCounter(connector: string, name: string, help: string, labels: readonly string[]): SourceCounter {
+    if (!/^[a-z][a-z0-9_]*_total$/.test(name))
+      throw new HubError(
+        'HUB_CONNECTOR_BROKEN',
+        `${name} is no name of a counter; it must be snake_case and end in _total`,
+      )
+    let counter = this.#sourceCounters.get(name)
+    if (counter === undefined)
+      this.#sourceCounters.set(name, (counter = new Counter<string>(this.#named(name, help, ['connector', ...labels]))))
+    const registered = counter
+    return { add: (count, values) => registered.inc({ connector, ...values }, count) }
+  }
+
+  #gauge(
+    name: string,
+    help: string,
+    source: MetricsSource,
+    read: (ledger: ReturnType<MetricsSource['ledgers']> extends Iterable<infer L> ? L : never) => number,
+  ): void {
+    const gauge = new Gauge({
+      ...this.#named(name, help, ['connector']),
+      collect: () => {
+        for (const ledger of source.ledgers()) gauge.set({ connector: ledger.connector }, read(ledger))
+      },
+    })
+  }
+
+  #named<const L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+  ): { name: string; help: string; labelNames: readonly L[]; registers: [Registry] } {
+    return { name: PREFIX + name, help, labelNames, registers: [this.registry] }
+  }
+}
+
+const END_LABEL = {
+  acked: 'acked',
+  unmatched: 'unmatched',
+  filtered: 'filtered',
+  deadLettered: 'dead_lettered',
+  returned: 'returned',
+} as const
+
+class Meter implements InvocationMeter {
+  readonly source: string
+  readonly functionName: string
+  readonly counts = new Map<number, number>()
+  readonly #seconds: Histogram.Internal<'connector'>
+
+  constructor(source: string, functionName: string, seconds: Histogram.Internal<'connector'>) {
+    this.source = source
+    this.functionName = functionName
+    this.#seconds = seconds
+  }
+
+  finished(code: number, durationMs: number): void {
+    this.counts.set(code, (this.counts.get(code) ?? 0) + 1)
+    this.#seconds.observe(durationMs / 1000)
+  }
+}
