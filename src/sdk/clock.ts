@@ -52,25 +52,27 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
 
 /** A clock that moves only when told to; for tests. */
 export class ManualClock implements Clock {
-  #nowMs: number
+  /** What the wall clock shows at monotonic 0. */
+  #wallMs: number
+  #monotonicMs = 0
   #sequence = 0
   readonly #timers = new Map<number, { readonly atMs: number; readonly callback: () => void }>()
 
   constructor(startMs = Date.UTC(2026, 0, 1)) {
-    this.#nowMs = startMs
+    this.#wallMs = startMs
   }
 
   now(): number {
-    return this.#nowMs
+    return this.#wallMs + this.#monotonicMs
   }
 
   monotonic(): number {
-    return this.#nowMs
+    return this.#monotonicMs
   }
 
   after(delayMs: number, callback: () => void): ClockTimer {
     const id = this.#sequence++
-    this.#timers.set(id, { atMs: this.#nowMs + Math.max(0, delayMs), callback })
+    this.#timers.set(id, { atMs: this.#monotonicMs + Math.max(0, delayMs), callback })
     return { cancel: () => void this.#timers.delete(id) }
   }
 
@@ -81,7 +83,7 @@ export class ManualClock implements Clock {
 
   /** Moves time forward, firing timers in order and letting promises settle between them. */
   async advance(byMs: number): Promise<void> {
-    const untilMs = this.#nowMs + byMs
+    const untilMs = this.#monotonicMs + byMs
     await settled()
     for (;;) {
       let next: [number, { readonly atMs: number; readonly callback: () => void }] | undefined
@@ -90,17 +92,17 @@ export class ManualClock implements Clock {
       }
       if (next === undefined) break
       this.#timers.delete(next[0])
-      this.#nowMs = Math.max(this.#nowMs, next[1].atMs)
+      this.#monotonicMs = Math.max(this.#monotonicMs, next[1].atMs)
       next[1].callback()
       await settled()
     }
-    this.#nowMs = untilMs
+    this.#monotonicMs = untilMs
     await settled()
   }
 
-  /** Jumps the wall clock without firing what is due in between; for clock-skew tests. */
+  /** Sets the wall clock forward or back. Timers and `monotonic` do not notice, as with the real clock. */
   jump(byMs: number): void {
-    this.#nowMs += byMs
+    this.#wallMs += byMs
   }
 }
 

@@ -123,7 +123,7 @@ class IntlZone implements TimeZone {
   #offsetAt(instantMs: number): number {
     // `11/21/2026, 01:42:07`
     const text = this.#format.format(instantMs)
-    const [month, day, year, hour, minute, second] = text.match(/\d+/g)?.map(Number) as [number, number, number, number, number, number] // prettier-ignore
+    const [month, day, year, hour, minute, second] = (text.match(/\d+/g) as string[]).map(Number) as [number, number, number, number, number, number] // prettier-ignore
     return Date.UTC(year, month - 1, day, hour, minute, second) - instantMs
   }
 }

@@ -1,0 +1,59 @@
+// Which of the fires that were missed are made up for. Pure. Called by the source after it was away: stopped, suspended,
+// or over a jump of the wall clock.
+
+import type { CatchUpPolicy, Schedule } from '../../src/sdk/index.ts'
+
+export interface CatchUpLimits {
+  readonly policy: CatchUpPolicy
+  /** Most fires kept by `all`; the newest ones. */
+  readonly fireMax: number
+  /** Nothing at or before this is caught up. Unix milliseconds. */
+  readonly oldestMs: number
+}
+
+export interface Missed {
+  /** To be fired now, oldest first. */
+  readonly fires: readonly number[]
+  /** Not to be fired. At least this many when `more` is set: an exact number is not worth the search. */
+  readonly dropped: number
+  readonly more: boolean
+}
+
+/** Counting stops here, beyond what is kept. */
+const COUNT_MAX = 100
+
+/** Fires after `afterMs` up to and including `untilMs`, sorted into those that are made up for and those that are not. */
+export function missedFires(schedule: Schedule, afterMs: number, untilMs: number, limits: CatchUpLimits): Missed {
+  const keepMax = limits.policy === 'none' ? 0 : limits.policy === 'last' ? 1 : limits.fireMax
+  const fires: number[] = []
+  const fromMs = Math.max(afterMs, limits.oldestMs)
+  for (let endMs = untilMs; fires.length < keepMax;) {
+    const lastMs = lastFire(schedule, fromMs, endMs)
+    if (lastMs === undefined) break
+    fires.push(lastMs)
+    endMs = lastMs - 1
+  }
+  fires.reverse()
+  const countMax = fires.length + COUNT_MAX
+  let count = 0
+  let atMs = schedule.next(afterMs)
+  for (; atMs !== undefined && atMs <= untilMs && count < countMax; atMs = schedule.next(atMs)) count += 1
+  return { fires, dropped: count - fires.length, more: count === countMax && atMs !== undefined && atMs <= untilMs }
+}
+
+/** The last fire after `afterMs` and at or before `untilMs`, found by bisection: schedules only look forward. */
+function lastFire(schedule: Schedule, afterMs: number, untilMs: number): number | undefined {
+  let found: number | undefined
+  let lowMs = afterMs
+  let highMs = untilMs
+  while (lowMs < highMs) {
+    const middleMs = found === undefined ? lowMs : Math.floor((lowMs + highMs) / 2)
+    const atMs = schedule.next(middleMs)
+    if (atMs !== undefined && atMs <= untilMs) {
+      found = atMs
+      lowMs = atMs
+    } else if (found === undefined) return undefined
+    else highMs = middleMs
+  }
+  return found
+}
