@@ -125,6 +125,15 @@ export interface ConformanceOptions {
   readonly title?: string
   /** `unsettledMax` of every source of the suite. Default 8. */
   readonly unsettledMax?: number
+  /** URL of the module that a child process imports for the connector. Default: connector.ts in the folder. */
+  readonly module?: string
+  /** How long the suite waits for anything before it calls it missing. Default 15 s. */
+  readonly deadlineMs?: number
+  /**
+   * How long a defect gets to show itself where something must NOT happen, with brokers in real time. An absence cannot
+   * be awaited; a correct connector passes with any value. Default 150 ms.
+   */
+  readonly absenceMs?: number
 }
 
 // Use, as the whole of connectors/<name>/conformance.test.ts:
