@@ -99,6 +99,7 @@ export class DeliveryBuffer<T> implements AsyncIterable<T> {
     if (this.#end !== undefined) {
       return 'error' in this.#end ? Promise.reject(this.#end.error) : Promise.resolve({ done: true, value: undefined })
     }
+    if (this.#waiting !== undefined) return Promise.reject(new Error('a delivery buffer is read one item at a time'))
     return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }))
   }
 }

@@ -84,7 +84,7 @@ const durationText = (minMs: number, maxMs: number): z.ZodType =>
           ? `needs a unit: write "${issue.input}s" or "${issue.input}ms"`
           : 'must be a duration such as "30s" or "1m30s"',
     })
-    .meta({ pattern: '^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ms|us|µs|ns|h|m|s))+)$' })
+    .meta({ pattern: '^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ms|us|µs|μs|ns|h|m|s))+)$' })
     .transform((text, context) => {
       const ms = parseDuration(text)
       if (ms === undefined)
@@ -129,7 +129,7 @@ function refuse(context: z.core.$RefinementCtx, message: string): typeof z.NEVER
 
 /** Text that YAML may have read as a number or boolean (`password: 1234`). */
 const scalarText = z.preprocess(
-  (input) => (typeof input === 'number' ? String(input) : input),
+  (input) => (typeof input === 'number' || typeof input === 'boolean' ? String(input) : input),
   z.string({ error: 'must be text' }),
 )
 
@@ -322,7 +322,7 @@ export function checkConfig<F extends Fields>(
   const result = objectSchema(fields).safeParse(value)
   if (result.success && problems.length === 0)
     return { config: withoutFileKeys(fields, result.data as Record<string, unknown>) as ConfigOf<F>, problems: [] }
-  for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, fields, path))
+  for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, fields, path, value))
   return { problems }
 }
 
@@ -356,7 +356,8 @@ function withEnvironment(
   env: NonNullable<ParseOptions['env']>,
   envPrefix: string | undefined,
 ): Record<string, unknown> {
-  const merged = { ...input }
+  // A key without a value (`tls:` with everything under it commented out) is null in YAML and means nothing was set.
+  const merged = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null))
   for (const [name, declared] of Object.entries(fields)) {
     if (declared.fields !== undefined) {
       const inner = merged[name] ?? {}
@@ -415,14 +416,24 @@ function withoutFileKeys(fields: Fields, config: Record<string, unknown>): Recor
   return cleaned
 }
 
-function explain(issue: z.core.$ZodIssue, fields: Fields, path: readonly (string | number)[]): ConfigProblem[] {
+function explain(
+  issue: z.core.$ZodIssue,
+  fields: Fields,
+  path: readonly (string | number)[],
+  value: unknown,
+): ConfigProblem[] {
   const at = [...path, ...(issue.path as (string | number)[])]
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(fields, issue.path as (string | number)[])
     return issue.keys.map((key) => ({ path: [...at, key], message: `is not a known key${suggestion(key, known)}` }))
   }
-  const missing = issue.code !== 'custom' && issue.input === undefined && issue.path.length > 0
+  // Zod leaves the input out of its issues, so that it cannot leak; whether there was one is looked up here.
+  const missing = issue.path.length > 0 && valueAt(value, issue.path) === undefined
   return [{ path: at, message: missing ? 'is required' : issue.message }]
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value)
 }
 
 function knownKeys(fields: Fields, path: readonly (string | number)[]): string[] {

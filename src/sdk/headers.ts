@@ -17,7 +17,8 @@ const RESERVED = new Set([
  */
 export class HeaderWriter {
   readonly #prefix: string
-  readonly #headers: Record<string, string> = {}
+  /** Not an object literal: `__proto__` is a legal header name. */
+  readonly #headers = new Map<string, string>()
   #broker: Map<string, { readonly name: string; value: string | Uint8Array }> | undefined
 
   /** @param prefix put before broker headers whose name is reserved or not an HTTP token, e.g. `X-Mqtt-`. */
@@ -45,10 +46,17 @@ export class HeaderWriter {
   /** Own headers win over broker headers of the same name. */
   build(): Readonly<Record<string, string>> {
     if (this.#broker !== undefined) {
-      const own = new Set(Object.keys(this.#headers).map((name) => name.toLowerCase()))
-      for (const [key, { name, value }] of this.#broker) if (!own.has(key)) write(this.#headers, name, value)
+      const own = new Set([...this.#headers.keys()].map((name) => name.toLowerCase()))
+      for (const [key, { name, value }] of this.#broker)
+        if (!own.has(key) && !this.#posesAsEncoding(key, own)) write(this.#headers, name, value)
     }
-    return this.#headers
+    return Object.fromEntries(this.#headers)
+  }
+
+  /** `X-Foo-Enc` next to `X-Foo` would tell the function that a plain value is encoded; only this class says so. */
+  #posesAsEncoding(key: string, own: ReadonlySet<string>): boolean {
+    const base = key.endsWith('-enc') ? key.slice(0, -'-enc'.length) : undefined
+    return base !== undefined && (own.has(base) || this.#broker?.has(base) === true)
   }
 
   #safeName(name: string): string {
@@ -62,21 +70,21 @@ function text(value: string | Uint8Array): string {
   return typeof value === 'string' ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
 }
 
-function write(headers: Record<string, string>, name: string, value: string | Uint8Array): void {
+function write(headers: Map<string, string>, name: string, value: string | Uint8Array): void {
   if (typeof value === 'string') {
     if (value === '' || SAFE_VALUE.test(value)) {
-      headers[name] = value
+      headers.set(name, value)
       return
     }
-    headers[name] = Buffer.from(value).toString('base64')
+    headers.set(name, Buffer.from(value).toString('base64'))
   } else {
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
     const latin = bytes.toString('latin1')
     if (latin === '' || SAFE_VALUE.test(latin)) {
-      headers[name] = latin
+      headers.set(name, latin)
       return
     }
-    headers[name] = bytes.toString('base64')
+    headers.set(name, bytes.toString('base64'))
   }
-  headers[`${name}-Enc`] = 'b64'
+  headers.set(`${name}-Enc`, 'b64')
 }

@@ -1,17 +1,22 @@
 // "Did you mean …?": the known word closest to a mistyped one.
 
-/** The candidate within an edit distance that a typo explains (a third of its length, at least 2); undefined when none is. */
+/**
+ * The candidate within an edit distance that a typo explains: a third of its length or 2, and never more than half of
+ * the longer word, so that short words are not taken for each other. Undefined when none is; the first of equals wins.
+ */
 export function nearest(wrong: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
   let bestDistance = Infinity
   for (const candidate of candidates) {
     const distance = editDistance(wrong.toLowerCase(), candidate.toLowerCase())
-    if (distance < bestDistance) {
-      best = candidate
-      bestDistance = distance
-    }
+    const plausible =
+      distance <= Math.max(2, Math.floor(candidate.length / 3)) &&
+      distance * 2 <= Math.max(candidate.length, wrong.length)
+    if (!plausible || distance >= bestDistance) continue
+    best = candidate
+    bestDistance = distance
   }
-  return best !== undefined && bestDistance <= Math.max(2, Math.floor(best.length / 3)) ? best : undefined
+  return best
 }
 
 /** Levenshtein distance; inputs are cut at 64 characters, beyond which nothing is a typo. */

@@ -30,15 +30,18 @@ export class Secret {
   }
 }
 
-/** The URL without user and password, for logs and errors. Text that is not a URL comes back without anything before an `@`. */
+/**
+ * The URL without user and password, for logs and errors. What is no URL with a host, and a URL with an `@` that does not
+ * end its credentials (a password with `/` in it), loses everything before its last `@`.
+ */
 export function redactUrl(url: string): string {
-  try {
-    const parsed = new URL(url)
-    if (parsed.username === '' && parsed.password === '') return url
+  // `user:password@host` parses, too: as a URL of the scheme `user:` without a host.
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed !== undefined && parsed.host !== '') {
+    const hasCredentials = parsed.username !== '' || parsed.password !== ''
     parsed.username = ''
     parsed.password = ''
-    return parsed.toString()
-  } catch {
-    return url.replace(/[^\s/]*@/, '')
+    if (!parsed.href.includes('@')) return hasCredentials ? parsed.href : url
   }
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1')
 }

@@ -22,6 +22,8 @@ const RULES: Readonly<Record<Exclude<TopicSyntax, 'exact'>, Rules>> = {
 }
 
 const MQTT_TOPIC_BYTES_MAX = 65_535
+/** A routing key is a short string (AMQP 0-9-1 §4.2.5.3). */
+const AMQP_KEY_BYTES_MAX = 255
 
 /** Why `pattern` is not valid in this syntax, as a sentence; undefined when it is. */
 export function topicProblem(syntax: TopicSyntax, pattern: string): string | undefined {
@@ -40,6 +42,8 @@ export function topicProblem(syntax: TopicSyntax, pattern: string): string | und
         : topicProblem('mqtt', filter.join('/'))
     }
   }
+  if (syntax === 'amqp' && Buffer.byteLength(pattern) > AMQP_KEY_BYTES_MAX)
+    return `a binding key has at most ${AMQP_KEY_BYTES_MAX} bytes`
   const { separator, one, many, manyAnywhere } = RULES[syntax]
   const levels = pattern.split(separator)
   for (const [index, level] of levels.entries()) {
@@ -122,7 +126,8 @@ export class TopicIndex<T> {
     const exact = this.#exact.get(topic)
     if (this.#root === undefined || this.#syntax === 'exact') return exact ?? []
     const rules = RULES[this.#syntax]
-    const levels = topic.split(rules.separator)
+    // An empty routing key has no words (RabbitMQ), so # matches it and * does not.
+    const levels = topic === '' && this.#syntax === 'amqp' ? [] : topic.split(rules.separator)
     const found = new Set<Node<T>>()
     // AMQP's # may stand anywhere; without remembering where we were, a.#.a.#.a.# would be tried in every combination.
     const seen = rules.manyAnywhere ? new Map<Node<T>, Set<number>>() : undefined
