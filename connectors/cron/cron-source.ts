@@ -273,7 +273,7 @@ export class CronSource implements Source {
     const of = `of ${schedules === 1 ? example : `${schedules} schedules (${example}, …)`}`
     if (caughtUp > 0) this.#context.log.info('cron.caught-up', `Catching up on ${caughtUp} missed fires ${of}`)
     if (dropped > 0)
-      this.#context.log.warn('cron.missed', `Missed: ${more ? 'at least ' : ''}${dropped} fires ${of}, while the hub was away or its clock was set. Their catch-up setting, catchUpWindow and catchUpMax decide what is made up for.`) // prettier-ignore
+      this.#context.log.warn('cron.missed', `Missed: ${more ? 'at least ' : ''}${dropped} fires ${of}, while the hub was away or its clock was set. connector.catch-up, catchUpWindow and catchUpMax decide what is made up for.`) // prettier-ignore
   }
 
   // --- fires ----------------------------------------------------------------------------------------------------------

@@ -19,26 +19,34 @@ export interface Missed {
   readonly more: boolean
 }
 
-/** Counting stops here, beyond what is kept. */
+/** Beyond what is kept, this many are counted. */
 const COUNT_MAX = 100
 
 /** Fires after `afterMs` up to and including `untilMs`, sorted into those that are made up for and those that are not. */
 export function missedFires(schedule: Schedule, afterMs: number, untilMs: number, limits: CatchUpLimits): Missed {
   const keepMax = limits.policy === 'none' ? 0 : limits.policy === 'last' ? 1 : limits.fireMax
+  const first: number[] = []
+  let atMs = schedule.next(afterMs)
+  for (; atMs !== undefined && atMs <= untilMs && first.length < keepMax + COUNT_MAX; atMs = schedule.next(atMs))
+    first.push(atMs)
+  const more = atMs !== undefined && atMs <= untilMs
+  const inWindow = more
+    ? newestFires(schedule, Math.max(afterMs, limits.oldestMs), untilMs, keepMax)
+    : first.filter((one) => one > limits.oldestMs)
+  const fires = inWindow.slice(Math.max(0, inWindow.length - keepMax))
+  return { fires, dropped: first.length - fires.length, more }
+}
+
+/** The last `max` fires, oldest first. */
+function newestFires(schedule: Schedule, afterMs: number, untilMs: number, max: number): readonly number[] {
   const fires: number[] = []
-  const fromMs = Math.max(afterMs, limits.oldestMs)
-  for (let endMs = untilMs; fires.length < keepMax;) {
-    const lastMs = lastFire(schedule, fromMs, endMs)
+  for (let endMs = untilMs; fires.length < max;) {
+    const lastMs = lastFire(schedule, afterMs, endMs)
     if (lastMs === undefined) break
     fires.push(lastMs)
     endMs = lastMs - 1
   }
-  fires.reverse()
-  const countMax = fires.length + COUNT_MAX
-  let count = 0
-  let atMs = schedule.next(afterMs)
-  for (; atMs !== undefined && atMs <= untilMs && count < countMax; atMs = schedule.next(atMs)) count += 1
-  return { fires, dropped: count - fires.length, more: count === countMax && atMs !== undefined && atMs <= untilMs }
+  return fires.toReversed()
 }
 
 /** The last fire after `afterMs` and at or before `untilMs`, found by bisection: schedules only look forward. */
