@@ -121,9 +121,14 @@ export class Harness implements AsyncDisposable {
     return join(this.stateFolder, `state-${replica}.json`)
   }
 
-  /** A new instance, connected, subscribed and read. */
-  open(topics: readonly string[], replica = 0): Promise<RunningSource> {
-    return this.within(this.source({ replica }).open(topics), 'connect and subscribe')
+  /** A new instance, connected, subscribed and read. A source may have events at once, so `decide` comes with it. */
+  open(
+    topics: readonly string[],
+    { replica = 0, decide }: { readonly replica?: number; readonly decide?: RunningSource['decide'] } = {},
+  ): Promise<RunningSource> {
+    const source = this.source({ replica })
+    if (decide !== undefined) source.decide = decide
+    return this.within(source.open(topics), 'connect and subscribe')
   }
 
   /** Waits for a condition. @throws Error that says what was missing. */

@@ -40,6 +40,9 @@ export class Arrival {
   }
 }
 
+/** For `decide`: everything is fine. */
+export const ackAll = (): Settlement => ({ kind: 'ack' })
+
 export interface RunningSourceParts {
   readonly source: Source
   readonly clock: CountingClock
@@ -121,8 +124,6 @@ export class RunningSource {
 
   async #pump(connection: number): Promise<void> {
     try {
-      // A source may have events at once; whoever opened it sets `decide` first.
-      await new Promise((resolve) => void setImmediate(resolve))
       for await (const delivery of this.source.deliveries(this.#abort.signal)) this.#take(delivery, connection)
       this.ending = 'ended'
     } catch (error) {

@@ -5,7 +5,7 @@ import { strict as assert } from 'node:assert'
 import { HubError } from '../../../src/sdk/index.ts'
 import { CrashingSource } from '../crash.ts'
 import type { Harness } from '../harness.ts'
-import { assertTally } from '../running-source.ts'
+import { ackAll, assertTally } from '../running-source.ts'
 import type { Arrival, RunningSource } from '../running-source.ts'
 import type { Scenario } from '../scenario.ts'
 import { anyOf, unlessDurable } from '../scenario.ts'
@@ -58,8 +58,7 @@ export const faultScenarios: readonly Scenario[] = [
       await harness.within(source.close(), 'close with unsettled deliveries')
       const late = await settleLate(harness, source.arrivals[0])
       assert.notEqual(late, 'settled', 'a settlement after close cannot be settled')
-      const next = await harness.open([topic])
-      next.decide = () => ({ kind: 'ack' })
+      const next = await harness.open([topic], { decide: ackAll })
       await harness.arrived(tags, next)
       await next.settled()
       assertTally(tags, [next], 0)
@@ -82,8 +81,7 @@ export const faultScenarios: readonly Scenario[] = [
         const held = new Set(child.messages.map(harness.tagOf))
         assert.ok(held.size <= harness.unsettledMax, `the killed process held ${held.size} events`)
       }
-      const next = await harness.open([topic])
-      next.decide = () => ({ kind: 'ack' })
+      const next = await harness.open([topic], { decide: ackAll })
       await harness.arrived(tags, next)
       await next.settled()
       assertTally(tags, [next], 0)
@@ -102,7 +100,7 @@ export const faultScenarios: readonly Scenario[] = [
       const tags: string[] = []
       const batch = Math.max(2, Math.floor(harness.unsettledMax / 2))
       for (let restart = 1; restart <= 2; restart++) {
-        source.decide = () => ({ kind: 'ack' })
+        source.decide = ackAll
         tags.push(...(await harness.publish(topic, batch)))
         await harness.arrived(tags, source)
         await source.settled()
@@ -118,7 +116,7 @@ export const faultScenarios: readonly Scenario[] = [
         // Hands of the old connection: whatever they say, the broker has taken the events back.
         for (const arrival of source.arrivals.slice(-batch)) await settleLate(harness, arrival)
         await harness.broker.start?.()
-        source.decide = () => ({ kind: 'ack' })
+        source.decide = ackAll
         await reconnect(harness, source, [topic])
       }
       tags.push(...(await harness.publish(topic, batch)))

@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert'
 
 import type { Harness } from '../harness.ts'
 import type { RunningSource } from '../running-source.ts'
+import { ackAll } from '../running-source.ts'
 import type { Scenario } from '../scenario.ts'
 import { unlessDurable } from '../scenario.ts'
 
@@ -21,8 +22,7 @@ function grown(before: Readonly<Record<string, number>>): string[] {
 }
 
 async function oneRound(harness: Harness, topic: string): Promise<RunningSource> {
-  const source = await harness.open([topic])
-  source.decide = () => ({ kind: 'ack' })
+  const source = await harness.open([topic], { decide: ackAll })
   const tags = await harness.publish(topic, 1)
   await harness.arrived(tags, source)
   await harness.within(source.close(), 'close')

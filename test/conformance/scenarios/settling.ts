@@ -6,6 +6,7 @@ import { ManualClock } from '../../../src/sdk/index.ts'
 import type { DeadLetter, Settlement } from '../../../src/sdk/index.ts'
 import type { Harness } from '../harness.ts'
 import type { Arrival, RunningSource } from '../running-source.ts'
+import { ackAll } from '../running-source.ts'
 import type { Scenario } from '../scenario.ts'
 import { anyOf, unlessDurable, unlessRedelivers } from '../scenario.ts'
 
@@ -31,8 +32,7 @@ async function advance(harness: Harness, byMs: number): Promise<void> {
 /** Closes, opens a new instance, and lets one event go round: whatever the broker still owed has had its chance. */
 async function reopen(harness: Harness, topic: string, source: RunningSource): Promise<RunningSource> {
   await harness.within(source.close(), 'close')
-  const next = await harness.open([topic])
-  next.decide = () => ({ kind: 'ack' })
+  const next = await harness.open([topic], { decide: ackAll })
   await harness.quiet(next, topic)
   return next
 }
@@ -63,8 +63,7 @@ export const settlingScenarios: readonly Scenario[] = [
       const open = [tags[0], tags[3]] as string[]
       for (const arrival of source.arrivals) if (!open.includes(arrival.tag)) await arrival.ack()
       await harness.within(source.close(), 'close')
-      const next = await harness.open([topic])
-      next.decide = () => ({ kind: 'ack' })
+      const next = await harness.open([topic], { decide: ackAll })
       await harness.arrived(open, next)
     },
   },
@@ -77,7 +76,7 @@ export const settlingScenarios: readonly Scenario[] = [
       const topic = await harness.topic('retry')
       const source = await harness.open([topic])
       const first = await one(harness, topic, source)
-      source.decide = () => ({ kind: 'ack' })
+      source.decide = ackAll
       const fromMs = harness.clock.now()
       assert.equal(await first.settle({ kind: 'retry', delayMs, reason: REASON }), 'settled')
       if (delayed) {
@@ -125,7 +124,7 @@ export const settlingScenarios: readonly Scenario[] = [
       const topic = await harness.topic('rejected')
       const source = await harness.open([topic])
       const arrival = await one(harness, topic, source)
-      source.decide = () => ({ kind: 'ack' })
+      source.decide = ackAll
       assert.equal(await arrival.settle(rejection(harness, arrival)), 'settled')
       await advance(harness, 60_000)
       await harness.quiet(source, topic)

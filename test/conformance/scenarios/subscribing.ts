@@ -4,15 +4,14 @@ import { strict as assert } from 'node:assert'
 
 import type { Scenario } from '../scenario.ts'
 import { anyOf } from '../scenario.ts'
-import { assertTally } from '../running-source.ts'
+import { ackAll, assertTally } from '../running-source.ts'
 
 export const subscribingScenarios: readonly Scenario[] = [
   {
     name: 'subscribe is a set: topics are added, removed and added again',
     async run(harness) {
       const [kept, changing] = [await harness.topic('kept'), await harness.topic('changing')]
-      const source = await harness.open([kept])
-      source.decide = () => ({ kind: 'ack' })
+      const source = await harness.open([kept], { decide: ackAll })
       await harness.within(source.subscribe([kept, changing]), 'add a topic')
       await harness.arrived(await harness.publish(changing, 1), source)
       await harness.within(source.subscribe([kept]), 'remove a topic')
@@ -27,8 +26,7 @@ export const subscribingScenarios: readonly Scenario[] = [
     name: 'subscribing to the same set again changes nothing',
     async run(harness) {
       const topic = await harness.topic('same')
-      const source = await harness.open([topic])
-      source.decide = () => ({ kind: 'ack' })
+      const source = await harness.open([topic], { decide: ackAll })
       await harness.within(source.subscribe([topic]), 'the same set')
       await harness.within(source.subscribe([topic, topic]), 'the same set, a topic twice')
       const tags = await harness.publish(topic, 4)
@@ -54,7 +52,7 @@ export const subscribingScenarios: readonly Scenario[] = [
       await harness.until(() => source.arrivals.length > unsettledMax, 'one settled, one more handed out')
       await harness.pause()
       assert.equal(source.arrivals.length, unsettledMax + 1, 'handed out with one settled')
-      source.decide = () => ({ kind: 'ack' })
+      source.decide = ackAll
       for (const arrival of source.arrivals.slice()) await arrival.ack()
       await harness.arrived(tags, source)
       await source.settled()
@@ -68,8 +66,7 @@ export const subscribingScenarios: readonly Scenario[] = [
       const keys = harness.features.keys ? ['red', 'green', 'blue'] : [undefined]
       const keyOf = (index: number): string | undefined => keys[index % keys.length]
       const topic = await harness.topic('order')
-      const source = await harness.open([topic])
-      source.decide = () => ({ kind: 'ack' })
+      const source = await harness.open([topic], { decide: ackAll })
       const tags = await harness.publish(topic, 30, (index) => {
         const key = keyOf(index)
         return key === undefined ? {} : { key }
@@ -93,8 +90,8 @@ export const subscribingScenarios: readonly Scenario[] = [
     unless: anyOf(({ manifest }) => (manifest.capabilities.shared ? undefined : 'replicas do not share (capabilities.shared)')), // prettier-ignore
     async run(harness) {
       const topic = await harness.topic('shared')
-      const replicas = [await harness.open([topic], 0), await harness.open([topic], 1)]
-      for (const replica of replicas) replica.decide = () => ({ kind: 'ack' })
+      const replicas = [await harness.open([topic], { replica: 0 }), await harness.open([topic], { replica: 1 })]
+      for (const replica of replicas) replica.decide = ackAll
       const tags: string[] = []
       const rounds = 20
       for (
