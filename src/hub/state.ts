@@ -1,0 +1,31 @@
+// Connector state in the embedded store: small keyed texts, one scope per connector instance.
+
+import type { StateStore } from '../sdk/index.ts'
+import { openDatabase } from '../store/database.ts'
+
+const MIGRATIONS = [
+  `CREATE TABLE state (
+    instance TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (instance, key)
+  ) STRICT, WITHOUT ROWID`,
+]
+
+export interface StateFile extends Disposable {
+  scope(instance: string): StateStore
+}
+
+/** @throws HubError HUB_STATE_UNUSABLE */
+export function openState(path: string): StateFile {
+  const database = openDatabase(path, MIGRATIONS)
+  const { sqlite } = database
+  const read = sqlite.prepare('SELECT value FROM state WHERE instance = ? AND key = ?')
+  const write = sqlite.prepare('INSERT INTO state VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value')
+  const remove = sqlite.prepare('DELETE FROM state WHERE instance = ? AND key = ?')
+  return {
+    scope: (instance) => ({
+      get: (key) => database.commit(() => (read.get(instance, key) as { value: string } | undefined)?.value),
+      set: (key, value) => database.commit(() => void write.run(instance, key, value)),
+      delete: (key) => database.commit(() => void remove.run(instance, key)),
+    }),
+    [Symbol.dispose]: () => database.close(),
+  }
+}
