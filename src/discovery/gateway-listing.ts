@@ -1,5 +1,5 @@
-// One complete listing of a gateway's functions, over all namespaces. Remembers the listing before only to do no work for
-// what did not change; decides nothing about failures. Called by gateway-watcher.ts and by one-shot commands.
+// One complete listing of a gateway's functions, over all namespaces. Given the listing before, does no work for what did
+// not change; decides nothing about failures. Called by gateway-watcher.ts and by one-shot commands.
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -25,12 +25,13 @@ export interface Listing {
   /** Sorted by full name, because providers list in random order. Unchanged functions are the objects of the listing before. */
   readonly functions: readonly FunctionInfo[]
   readonly findings: readonly Finding[]
-  /** What was listed, and how many functions each held; '' where the gateway has no namespaces. */
-  readonly namespaces: ReadonlyMap<string, number>
+  /** By namespace; '' where the gateway has none. */
+  readonly namespaces: ReadonlyMap<string, NamespaceListing>
 }
 
-interface NamespaceListing {
+export interface NamespaceListing {
   readonly namespace: string
+  /** Of the answer's bytes. */
   readonly hash: string
   readonly functions: readonly FunctionInfo[]
   readonly findings: readonly Finding[]
@@ -45,7 +46,6 @@ const SHOWN_NAME_CHARS_MAX = 80
 export class GatewayListing {
   readonly #client: GatewayClient
   readonly #wanted: NamespaceTest
-  #last: ReadonlyMap<string, NamespaceListing> = new Map()
 
   /** @throws HubError HUB_CONFIG_INVALID */
   constructor(options: GatewayListingOptions) {
@@ -55,18 +55,18 @@ export class GatewayListing {
 
   /**
    * All or nothing: one namespace that fails, fails the listing.
+   * @param previous the listing in force, to compare with
    * @throws HubError HUB_DISCOVERY_FAILED or HUB_DISCOVERY_UNAUTHORIZED; the signal's reason when aborted
    */
-  async list(signal: AbortSignal): Promise<Listing> {
+  async list(signal: AbortSignal, previous?: Listing): Promise<Listing> {
     const findings: Finding[] = []
     const namespaces = await this.#namespaces(findings, signal)
-    const listed = await this.#eachNamespace(namespaces, signal)
-    this.#last = new Map(listed.map((listing) => [listing.namespace, listing]))
+    const listed = await this.#eachNamespace(namespaces, previous, signal)
     for (const listing of listed) findings.push(...listing.findings)
     return {
       functions: listed.flatMap(({ functions }) => functions).sort(byFullName),
       findings,
-      namespaces: new Map(listed.map(({ namespace, functions }) => [namespace, functions.length])),
+      namespaces: new Map(listed.map((listing) => [listing.namespace, listing])),
     }
   }
 
@@ -100,7 +100,11 @@ export class GatewayListing {
     return wanted.filter(isRoutableNamespace).sort()
   }
 
-  async #eachNamespace(namespaces: readonly string[], signal: AbortSignal): Promise<NamespaceListing[]> {
+  async #eachNamespace(
+    namespaces: readonly string[],
+    previous: Listing | undefined,
+    signal: AbortSignal,
+  ): Promise<NamespaceListing[]> {
     const listed: NamespaceListing[] = []
     const failure = new AbortController()
     const either = AbortSignal.any([signal, failure.signal])
@@ -109,7 +113,8 @@ export class GatewayListing {
       try {
         while (next < namespaces.length) {
           const index = next++
-          listed[index] = await this.#functions(namespaces[index] as string, either)
+          const namespace = namespaces[index] as string
+          listed[index] = await this.#functions(namespace, previous?.namespaces.get(namespace), either)
         }
       } catch (error) {
         // The others end at once; the first failure is the one that is reported.
@@ -124,11 +129,14 @@ export class GatewayListing {
     return listed
   }
 
-  async #functions(namespace: string, signal: AbortSignal): Promise<NamespaceListing> {
+  async #functions(
+    namespace: string,
+    last: NamespaceListing | undefined,
+    signal: AbortSignal,
+  ): Promise<NamespaceListing> {
     const path = namespace === '' ? '/system/functions' : `/system/functions?namespace=${encodeURIComponent(namespace)}`
     const { status, body } = await this.#client.get(path, signal)
     if (status !== 200) throw this.#client.fault(path, `answered ${status}`)
-    const last = this.#last.get(namespace)
     const hash = createHash('sha256').update(body).digest('base64')
     if (last?.hash === hash) return last
     const value = this.#json(path, body)

@@ -26,7 +26,7 @@ export class GatewayWatcher implements FunctionWatcher {
   readonly #lastGood: LastGood
   readonly #closing = new AbortController()
   readonly #backoff: BackoffSettings
-  #namespaces: ReadonlyMap<string, number> = new Map()
+  #good: Listing | undefined
   #emptied: ReadonlySet<string> = new Set()
   #loop: Promise<void> | undefined
 
@@ -66,7 +66,7 @@ export class GatewayWatcher implements FunctionWatcher {
     while (!signal.aborted) {
       let waitMs = intervalMs
       try {
-        this.#take(await this.#listing.list(signal), onSnapshot)
+        this.#take(await this.#listing.list(signal, this.#good), onSnapshot)
         failures = 0
       } catch (error) {
         if (signal.aborted) return
@@ -84,12 +84,14 @@ export class GatewayWatcher implements FunctionWatcher {
   }
 
   #take(listing: Listing, onSnapshot: (snapshot: Snapshot) => void): void {
-    const emptied = new Set([...this.#namespaces].filter(([name, count]) => count > 0 && (listing.namespaces.get(name) ?? 0) === 0).map(([name]) => name)) // prettier-ignore
+    const count = (namespace: string): number => listing.namespaces.get(namespace)?.functions.length ?? 0
+    const held = [...(this.#good?.namespaces.values() ?? [])].filter(({ functions }) => functions.length > 0)
+    const emptied = new Set(held.map(({ namespace }) => namespace).filter((namespace) => count(namespace) === 0))
     const news = [...emptied].filter((name) => !this.#emptied.has(name))
     this.#emptied = emptied
     if (news.length > 0) throw new Unconfirmed(news)
     this.#lastGood.accept(listing.functions, listing.findings, onSnapshot)
-    this.#namespaces = listing.namespaces
+    this.#good = listing
     this.#emptied = new Set()
   }
 }

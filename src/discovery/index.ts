@@ -1,5 +1,6 @@
 // What the rest of the hub uses of discovery.
 
+export * from './annotation-table.ts'
 export * from './annotations.ts'
 export * from './filter.ts'
 export * from './finding.ts'

@@ -47,7 +47,8 @@ export class LastGood {
     const error = asHubError(cause)
     this.#problem = problemLine(error)
     const ageMs = this.#lastGoodAtMs === undefined ? undefined : this.#clock.now() - this.#lastGoodAtMs
-    this.#events.discoveryFailed(error.code, `${error.message}. ${error.hint}`, ageMs)
+    // The listener goes on with what follows from it, so the sentence is left open.
+    this.#events.discoveryFailed(error.code, `${error.message}. ${error.hint.replace(/\.$/, '')}`, ageMs)
   }
 
   status(): DiscoveryStatus {

@@ -29,6 +29,8 @@ export interface StackWatcherOptions extends StackFileOptions {
 const DEBOUNCE_MS = 100
 /** A file or directory that cannot be read or watched is looked at again this often. */
 const RETRY_MS = 2000
+/** A mounted ConfigMap changes by swapping this link, and its files are links through it. */
+const KUBERNETES_LINK = '..data'
 
 export class StackWatcher implements FunctionWatcher {
   readonly #options: StackWatcherOptions
@@ -60,9 +62,13 @@ export class StackWatcher implements FunctionWatcher {
   close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    this.#unwatchAll()
+    return Promise.resolve()
+  }
+
+  #unwatchAll(): void {
     for (const { watcher } of this.#watches.values()) watcher.close()
     this.#watches.clear()
-    return Promise.resolve()
   }
 
   #read(): void {
@@ -77,6 +83,8 @@ export class StackWatcher implements FunctionWatcher {
       isRead = true
     } catch (error) {
       this.#lastGood.fail(error)
+      // The directory may be another one by now, and a watch stays with the old one.
+      this.#unwatchAll()
     }
     // Included files are known only now.
     if (!(this.#watch() && allWatched && isRead)) this.#schedule(RETRY_MS)
@@ -121,8 +129,9 @@ export class StackWatcher implements FunctionWatcher {
     try {
       const watcher = watch(directory)
       watcher.on('change', (_kind, name) => {
-        if (name === null || this.#watches.get(directory)?.names.has(String(name)) === true)
-          this.#schedule(this.#options.debounceMs ?? DEBOUNCE_MS)
+        const watched = this.#watches.get(directory)?.names
+        const concerns = name === null || name === KUBERNETES_LINK || watched?.has(String(name)) === true
+        if (concerns) this.#schedule(this.#options.debounceMs ?? DEBOUNCE_MS)
       })
       watcher.on('error', (error) => this.#unwatched(directory, error))
       this.#watches.set(directory, { watcher, names })

@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'vitest'
 
 import { compileFilter, FILTER_BODY_BYTES_MAX } from '../../src/discovery/index.ts'
-import type { EventFilter } from '../../src/discovery/index.ts'
-import type { EventMessage } from '../../src/sdk/index.ts'
+import type { EventFilter, EventMessage } from '../../src/sdk/index.ts'
 import { message } from './fixtures.ts'
 
-function compiled(expression: string): Pick<EventFilter, 'expression' | 'test'> {
+function compiled(expression: string): EventFilter {
   const { filter, problem } = compileFilter(expression)
   if (filter === undefined) throw new Error(problem)
   return filter
