@@ -1,0 +1,246 @@
+// Reads hub.yaml and the environment into one checked configuration. The only place that knows both.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { LineCounter, isMap, parseDocument } from 'yaml'
+import type { Document } from 'yaml'
+
+import { HubError, Secret, checkConfig, errorText, problemText } from '../sdk/index.ts'
+import type { ConfigOf, ConfigProblem, Fields, Manifest, TriggerSettings } from '../sdk/index.ts'
+import { hubFields, instanceFields } from './config-fields.ts'
+import { loadManifest } from './registry.ts'
+
+export type HubSettings = ConfigOf<typeof hubFields>
+export type InstanceSettings = ConfigOf<typeof instanceFields>
+
+export interface InstanceConfig {
+  readonly name: string
+  readonly manifest: Manifest
+  readonly settings: InstanceSettings
+  /** Of the manifest's fields. */
+  readonly source: ConfigOf<Fields>
+}
+
+export interface HubConfig {
+  readonly settings: HubSettings
+  /** Undefined: the gateway is asked without credentials. */
+  readonly auth: { readonly username: string; readonly password: Secret } | undefined
+  readonly instances: readonly InstanceConfig[]
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** One finding with its place in the file, where it has one. */
+export interface ConfigFinding extends ConfigProblem {
+  readonly line?: number
+  readonly column?: number
+}
+
+export interface ReadConfigOptions {
+  /** Without one, everything comes from the environment. */
+  readonly file?: string
+  readonly env: Environment
+  /** Instances to configure although the file does not name them; the type is the name. */
+  readonly types?: readonly string[]
+  /** Laid over the connectors of the file, by instance: how `dev` points them at embedded brokers. */
+  readonly overlay?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Lint looks at files of other machines. Default true. */
+  readonly readSecretFiles?: boolean
+}
+
+/** Every problem at once, or the configuration. @throws HubError HUB_CONFIG_UNREADABLE */
+export async function checkHubConfig(
+  options: ReadConfigOptions,
+): Promise<{ readonly config: HubConfig | undefined; readonly findings: readonly ConfigFinding[] }> {
+  const file = options.file === undefined ? undefined : readYaml(options.file)
+  const root: Record<string, unknown> = { ...(file?.root ?? {}) }
+  const instances = connectorsOf(root['connectors'], options)
+  delete root['connectors']
+  const problems: ConfigProblem[] = [...instances.problems]
+  const readSecretFiles = options.readSecretFiles ?? true
+  const hub = checkConfig(hubFields, withOpenFaasNames(root, options.env), {
+    env: options.env,
+    envPrefix: 'HUB',
+    readSecretFiles,
+  })
+  problems.push(...hub.problems)
+  const configured: InstanceConfig[] = []
+  for (const [name, input] of instances.inputs) {
+    const instance = await checkInstance(name, input, options.env, readSecretFiles)
+    if (Array.isArray(instance)) problems.push(...instance)
+    else configured.push(instance)
+  }
+  const auth = hub.config === undefined ? undefined : readAuth(hub.config, options.env, problems)
+  const findings = problems.map((problem) => ({ ...problem, ...file?.position(problem.path) }))
+  return {
+    config:
+      hub.config === undefined || problems.length > 0
+        ? undefined
+        : { settings: hub.config, auth, instances: configured },
+    findings,
+  }
+}
+
+/** @throws HubError HUB_CONFIG_INVALID with every problem, HUB_CONFIG_UNREADABLE */
+export async function readHubConfig(options: ReadConfigOptions): Promise<HubConfig> {
+  const { config, findings } = await checkHubConfig(options)
+  if (config !== undefined) return config
+  const lines = findings.map((finding) =>
+    finding.line === undefined
+      ? problemText(finding)
+      : `${options.file}:${finding.line}:${finding.column}: ${problemText(finding)}`,
+  )
+  throw new HubError('HUB_CONFIG_INVALID', lines.join('; '), { details: { findings } })
+}
+
+/** The settings of an instance's triggers before annotations. */
+export function triggerDefaults({ defaults }: HubSettings, instance?: InstanceSettings): TriggerSettings {
+  const { retry } = defaults
+  const callbackUrl = instance?.callbackUrl ?? defaults.callbackUrl
+  return {
+    mode: (instance?.mode ?? defaults.mode) as 'sync' | 'async',
+    timeoutMs: instance?.timeout ?? defaults.timeout,
+    concurrency: defaults.concurrency,
+    ordering: defaults.ordering as 'key' | 'none',
+    retry: {
+      attempts: retry.attempts,
+      minWaitMs: retry.minWait,
+      maxWaitMs: Math.max(retry.minWait, retry.maxWait),
+      jitter: retry.jitter as 'full' | 'equal' | 'none',
+      codes: retry.codes === undefined ? undefined : new Set(retry.codes.map(Number)),
+    },
+    ...(callbackUrl === undefined ? {} : { callbackUrl }),
+  }
+}
+
+interface YamlFile {
+  readonly root: Record<string, unknown>
+  position(path: readonly (string | number)[]): { readonly line: number; readonly column: number } | undefined
+}
+
+function readYaml(path: string): YamlFile {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${errorText(error)}`, { cause: error })
+  }
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const [fault] = document.errors
+  if (fault !== undefined) throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${fault.message}`, { cause: fault })
+  const root = document.toJS() as unknown
+  if (root !== null && (typeof root !== 'object' || Array.isArray(root)))
+    throw new HubError(
+      'HUB_CONFIG_UNREADABLE',
+      `${path}: the file must be a mapping with keys such as gateway and connectors`,
+    )
+  return { root: (root ?? {}) as Record<string, unknown>, position: (at) => position(document, lines, at) }
+}
+
+/** Of the deepest part of `path` that is in the file. */
+function position(
+  document: Document,
+  lines: LineCounter,
+  path: readonly (string | number)[],
+): { readonly line: number; readonly column: number } | undefined {
+  for (let depth = path.length; depth > 0; depth--) {
+    const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
+    if (!isMap(parent)) continue
+    const pair = parent.items.find(
+      (item) => String((item.key as { value?: unknown } | null)?.value ?? item.key) === String(path[depth - 1]),
+    )
+    const offset = (pair?.key as { range?: [number, number, number] } | undefined)?.range?.[0]
+    if (offset === undefined) continue
+    const { line, col } = lines.linePos(offset)
+    return { line, column: col }
+  }
+  return undefined
+}
+
+function connectorsOf(
+  connectors: unknown,
+  options: ReadConfigOptions,
+): { readonly inputs: ReadonlyMap<string, Record<string, unknown>>; readonly problems: readonly ConfigProblem[] } {
+  const inputs = new Map<string, Record<string, unknown>>()
+  const problems: ConfigProblem[] = []
+  if (connectors !== undefined && connectors !== null && (typeof connectors !== 'object' || Array.isArray(connectors)))
+    problems.push({ path: ['connectors'], message: 'must be a mapping of instance names' })
+  else {
+    for (const [name, input] of Object.entries((connectors ?? {}) as Record<string, unknown>)) {
+      if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
+        problems.push({ path: ['connectors', name], message: 'must be a lower-case name of letters, digits and -' })
+      else if (typeof input !== 'object' || input === null || Array.isArray(input))
+        problems.push({ path: ['connectors', name], message: 'must be a mapping with at least a type' })
+      else inputs.set(name, input as Record<string, unknown>)
+    }
+  }
+  for (const type of options.types ?? []) if (!inputs.has(type)) inputs.set(type, { type })
+  for (const [name, overlay] of Object.entries(options.overlay ?? {}))
+    inputs.set(name, { ...inputs.get(name), ...overlay })
+  return { inputs, problems }
+}
+
+async function checkInstance(
+  name: string,
+  input: Record<string, unknown>,
+  env: Environment,
+  readSecretFiles: boolean,
+): Promise<InstanceConfig | ConfigProblem[]> {
+  const path = ['connectors', name]
+  if (typeof input['type'] !== 'string')
+    return [{ path: [...path, 'type'], message: 'is required: the connector, a name from `connector-hub list`' }]
+  let manifest: Manifest
+  try {
+    manifest = await loadManifest(input['type'])
+  } catch (error) {
+    const { message, hint } = error as HubError
+    return [{ path: [...path, 'type'], message: `is not usable: ${message}. ${hint}` }]
+  }
+  const envPrefix = `HUB_${name.replaceAll('-', '_').toUpperCase()}`
+  const { config, problems } = checkConfig({ ...manifest.fields, ...instanceFields }, input, {
+    path,
+    env,
+    envPrefix,
+    readSecretFiles,
+  })
+  if (config === undefined) return [...problems]
+  return { name, manifest, settings: config as unknown as InstanceSettings, source: config as ConfigOf<Fields> }
+}
+
+/** Names of the OpenFaaS charts whose values are not of the hub's form. */
+function withOpenFaasNames(root: Record<string, unknown>, env: Environment): Record<string, unknown> {
+  const isTrue = (value: string | undefined): boolean => value === 'true' || value === '1'
+  const merged = { ...root }
+  if (isTrue(env['asynchronous_invocation']))
+    merged['defaults'] = { mode: 'async', ...(merged['defaults'] as object | undefined) }
+  if (isTrue(env['debug'])) merged['log'] = { level: 'debug', ...(merged['log'] as object | undefined) }
+  return merged
+}
+
+/** Explicit credentials win; else OpenFaaS's basic_auth with its secret files. */
+function readAuth({ gateway }: HubSettings, env: Environment, problems: ConfigProblem[]): HubConfig['auth'] {
+  const { username, password } = gateway.auth
+  if (username !== undefined && password !== undefined) return { username: username.reveal(), password }
+  if ((username === undefined) !== (password === undefined)) {
+    problems.push({
+      path: ['gateway', 'auth'],
+      message: 'needs both username and password (or their twins ending in File)',
+    })
+    return undefined
+  }
+  if (env['basic_auth'] !== 'true' && env['basic_auth'] !== '1') return undefined
+  const folder = env['secret_mount_path'] ?? '/var/secrets'
+  const files = ['basic-auth-user', 'basic-auth-password'].map((file) => join(folder, file)) as [string, string]
+  const missing = files.find((file) => !existsSync(file))
+  if (missing !== undefined) {
+    problems.push({
+      path: ['gateway', 'auth'],
+      message: `cannot be read: basic_auth is on and ${missing} does not exist; mount the secret or set secret_mount_path`,
+    })
+    return undefined
+  }
+  const [user, secret] = files.map((file) => readFileSync(file, 'utf8').trim()) as [string, string]
+  return { username: user, password: new Secret(secret) }
+}
