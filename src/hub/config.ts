@@ -54,7 +54,7 @@ export async function checkHubConfig(
   options: ReadConfigOptions,
 ): Promise<{ readonly config: HubConfig | undefined; readonly findings: readonly ConfigFinding[] }> {
   const file = options.file === undefined ? undefined : readYaml(options.file)
-  const root: Record<string, unknown> = { ...(file?.root ?? {}) }
+  const root: Record<string, unknown> = { ...file?.root }
   const instances = connectorsOf(root['connectors'], options)
   delete root['connectors']
   const problems: ConfigProblem[] = [...instances.problems]
@@ -99,15 +99,15 @@ export function triggerDefaults({ defaults }: HubSettings, instance?: InstanceSe
   const { retry } = defaults
   const callbackUrl = instance?.callbackUrl ?? defaults.callbackUrl
   return {
-    mode: (instance?.mode ?? defaults.mode) as 'sync' | 'async',
+    mode: instance?.mode ?? defaults.mode,
     timeoutMs: instance?.timeout ?? defaults.timeout,
     concurrency: defaults.concurrency,
-    ordering: defaults.ordering as 'key' | 'none',
+    ordering: defaults.ordering,
     retry: {
       attempts: retry.attempts,
       minWaitMs: retry.minWait,
       maxWaitMs: Math.max(retry.minWait, retry.maxWait),
-      jitter: retry.jitter as 'full' | 'equal' | 'none',
+      jitter: retry.jitter,
       codes: retry.codes === undefined ? undefined : new Set(retry.codes.map(Number)),
     },
     ...(callbackUrl === undefined ? {} : { callbackUrl }),
@@ -206,7 +206,7 @@ async function checkInstance(
     readSecretFiles,
   })
   if (config === undefined) return [...problems]
-  return { name, manifest, settings: config as unknown as InstanceSettings, source: config as ConfigOf<Fields> }
+  return { name, manifest, settings: config as unknown as InstanceSettings, source: config }
 }
 
 /** Names of the OpenFaaS charts whose values are not of the hub's form. */

@@ -2,6 +2,7 @@
 // closes it. A failing broker never ends the process.
 
 import type { Dispatcher } from '../delivery/dispatcher.ts'
+import type { Invoker } from '../invoke/outcome.ts'
 import { HubError, asHubError, backoffMs, sleep } from '../sdk/index.ts'
 import type { Clock, Source, Subscription } from '../sdk/index.ts'
 import type { ConnectorState, HubEvents } from '../telemetry/events.ts'
@@ -10,6 +11,7 @@ export interface SupervisorOptions {
   readonly name: string
   readonly source: Source
   readonly dispatcher: Dispatcher
+  readonly invoker: Invoker
   readonly events: HubEvents
   readonly clock: Clock
 }
@@ -76,7 +78,7 @@ export class Supervisor {
 
   /** Stops pulling, waits for what runs, closes the source. Bounded by the timeout and a short grace. Idempotent. */
   async drain(timeoutMs: number): Promise<void> {
-    const { name, dispatcher, source, events, clock } = this.#options
+    const { name, dispatcher, invoker, source, events, clock } = this.#options
     if (this.#state === 'closed') return
     this.#move('draining', 'stopped pulling')
     const startedAt = clock.monotonic()
@@ -86,6 +88,7 @@ export class Supervisor {
     this.#connection?.abort()
     await source.close()
     await this.#loop
+    await invoker.close()
     events.drained(name, unsettled, clock.monotonic() - startedAt)
     this.#move('closed', 'closed')
   }

@@ -1,0 +1,68 @@
+// The hub's own HTTP server: liveness, readiness with the reason, metrics. Never exposes a configuration value.
+
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+import type { DiscoveryStatus } from '../discovery/index.ts'
+import { HubError, errorText } from '../sdk/index.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { SupervisorStatus } from './supervisor.ts'
+
+export interface AdminOptions {
+  readonly host: string
+  readonly port: number
+  readonly metrics: Metrics
+  readonly connectors: () => readonly SupervisorStatus[]
+  readonly discovery: () => DiscoveryStatus
+}
+
+export interface AdminServer {
+  /** e.g. `http://127.0.0.1:8081`. */
+  readonly address: string
+  close(): Promise<void>
+}
+
+/** @throws HubError HUB_GATEWAY_LISTEN */
+export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0]
+    const send = (status: number, contentType: string, body: string): void => {
+      response.writeHead(status, { 'Content-Type': contentType }).end(request.method === 'HEAD' ? undefined : body)
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') send(405, 'text/plain; charset=utf-8', 'only GET\n')
+    else if (path === '/healthz') send(200, 'text/plain; charset=utf-8', 'OK\n')
+    else if (path === '/readyz') {
+      const connectors = options.connectors()
+      const discovery = options.discovery()
+      // A broker that is away does not take the pod out: restarting it would not bring the broker back, but a hub that
+      // has never seen its functions is not ready.
+      const ready = discovery.lastGoodAtMs !== undefined && connectors.every(({ state }) => state === 'active')
+      send(ready ? 200 : 503, 'application/json', `${JSON.stringify({ ready, discovery, connectors }, null, 2)}\n`)
+    } else if (path === '/metrics') {
+      options.metrics.registry.metrics().then(
+        (text) => send(200, options.metrics.registry.contentType, text),
+        (error: unknown) => send(500, 'text/plain; charset=utf-8', `${errorText(error)}\n`),
+      )
+    } else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz or /metrics\n')
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(
+        new HubError('HUB_GATEWAY_LISTEN', `${options.host}:${options.port}: ${errorText(error)}`, {
+          cause: error,
+          hint: 'Set admin.port to a free port, or 0 for any.',
+        }),
+      ),
+    )
+    server.listen(options.port, options.host, resolve)
+  })
+  const { address, family, port } = server.address() as AddressInfo
+  return {
+    address: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}

@@ -1,0 +1,259 @@
+// The composition root: one hub from one configuration. Everything is handed in or made here, nothing is global.
+
+import { join } from 'node:path'
+
+import { SqliteDeadLetters } from '../delivery/dead-letters.ts'
+import { Dispatcher } from '../delivery/dispatcher.ts'
+import { Ledger } from '../delivery/ledger.ts'
+import { Limits } from '../delivery/limits.ts'
+import { GatewayWatcher, buildWiring, diffWirings, viewWiring } from '../discovery/index.ts'
+import type {
+  DiscoveryStatus,
+  FunctionWatcher,
+  Snapshot,
+  Wiring,
+  WiringInstance,
+  WiringOptions,
+} from '../discovery/index.ts'
+import { GatewayGate } from '../invoke/gateway-gate.ts'
+import { HttpInvoker } from '../invoke/http-invoker.ts'
+import { systemClock } from '../sdk/index.ts'
+import type { Clock, Router } from '../sdk/index.ts'
+import { HubEvents } from '../telemetry/events.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { Metrics } from '../telemetry/metrics.ts'
+import { startAdmin } from './admin.ts'
+import type { AdminServer } from './admin.ts'
+import { triggerDefaults } from './config.ts'
+import type { HubConfig, InstanceConfig } from './config.ts'
+import { loadConnector } from './registry.ts'
+import { openState } from './state.ts'
+import type { StateFile } from './state.ts'
+import { Supervisor } from './supervisor.ts'
+import type { SupervisorStatus } from './supervisor.ts'
+import { VERSION } from './version.ts'
+
+export interface HubOptions {
+  readonly logger: Logger
+  /** Default: the gateway is polled. */
+  readonly watcher?: (events: HubEvents) => FunctionWatcher
+  readonly clock?: Clock
+  /** Default true. */
+  readonly admin?: boolean
+  /** Told of every wiring that takes effect. */
+  readonly onWiring?: (wiring: Wiring) => void
+}
+
+interface Running {
+  readonly config: InstanceConfig
+  readonly ledger: Ledger
+  readonly dispatcher: Dispatcher
+  readonly supervisor: Supervisor
+}
+
+const NOTHING: Router = { match: () => [] }
+const LOGGED_BODY_BYTES_MAX = 64 * 1024
+
+/** What discovery and `plan` need to know of the configured instances. */
+export function wiringOptions({ settings, instances }: HubConfig): WiringOptions {
+  return {
+    delimiter: settings.topicDelimiter,
+    defaults: triggerDefaults(settings),
+    instances: instances.map(({ name, manifest, settings: own }): WiringInstance => ({
+      name,
+      type: manifest.name,
+      trigger: manifest.trigger,
+      topicSyntax: manifest.capabilities.topicSyntax,
+      defaults: triggerDefaults(settings, own),
+    })),
+  }
+}
+
+export class Hub {
+  readonly events: HubEvents
+  readonly metrics = new Metrics()
+  readonly deadLetters: SqliteDeadLetters
+  readonly #config: HubConfig
+  readonly #options: HubOptions
+  readonly #clock: Clock
+  readonly #state: StateFile
+  readonly #gate: GatewayGate
+  readonly #watcher: FunctionWatcher
+  readonly #wiringOptions: WiringOptions
+  readonly #running: Running[] = []
+  #wiring: Wiring | undefined
+  #admin: AdminServer | undefined
+  #stopped: Promise<void> | undefined
+
+  /** Opens the store. @throws HubError HUB_STATE_UNUSABLE, HUB_CONFIG_INVALID */
+  constructor(config: HubConfig, options: HubOptions) {
+    this.#config = config
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    const { log, stateDir, gateway } = config.settings
+    this.events = new HubEvents({
+      logger: options.logger,
+      metrics: this.metrics,
+      clock: this.#clock,
+      printResponse: log.printResponse,
+      printResponseBody: log.printResponseBody,
+      printRequestBody: log.printRequestBody,
+    })
+    this.#wiringOptions = wiringOptions(config)
+    this.#watcher = options.watcher?.(this.events) ?? this.#gatewayWatcher()
+    this.deadLetters = new SqliteDeadLetters(join(stateDir, 'dead-letters.db'))
+    this.#state = openState(join(stateDir, 'state.db'))
+    this.#gate = new GatewayGate({
+      gatewayUrl: gateway.url,
+      clock: this.#clock,
+      onClosed: (error) => this.events.gatewayUnreachable(error),
+      onOpened: (outageMs) => this.events.gatewayReachable(outageMs),
+    })
+  }
+
+  /** Loads the connectors and starts everything. Brokers and gateway may be away: that is retried, not thrown. */
+  async start(): Promise<void> {
+    const limits = new Limits(this.#config.settings.limits.inFlightMax)
+    for (const instance of this.#config.instances) this.#running.push(await this.#build(instance, limits))
+    this.metrics.watch({
+      ledgers: () =>
+        this.#running.map(({ config, ledger, dispatcher }) => ({
+          connector: config.name,
+          counts: ledger.counts,
+          imbalance: ledger.imbalance,
+          invoking: dispatcher.invoking,
+          inFlightMax: config.settings.inFlightMax,
+        })),
+      discoveryAgeSeconds: () => {
+        const { lastGoodAtMs } = this.#watcher.status()
+        return lastGoodAtMs === undefined ? undefined : (this.#clock.now() - lastGoodAtMs) / 1000
+      },
+      deadLettersStored: () => this.deadLetters.count(),
+    })
+    if (this.#options.admin ?? true) {
+      const { host, port } = this.#config.settings.admin
+      this.#admin = await startAdmin({
+        host,
+        port,
+        metrics: this.metrics,
+        connectors: () => this.status,
+        discovery: () => this.#watcher.status(),
+      })
+      this.events.note('info', 'admin.listening', `Health and metrics at ${this.#admin.address}`)
+    }
+    for (const { supervisor } of this.#running) supervisor.start()
+    this.#watcher.start((snapshot) => this.#wire(snapshot))
+  }
+
+  get adminAddress(): string | undefined {
+    return this.#admin?.address
+  }
+
+  get status(): readonly SupervisorStatus[] {
+    return this.#running.map(({ supervisor }) => supervisor.status)
+  }
+
+  get discovery(): DiscoveryStatus {
+    return this.#watcher.status()
+  }
+
+  get wiring(): Wiring | undefined {
+    return this.#wiring
+  }
+
+  /** By connector instance. */
+  get ledgers(): ReadonlyMap<string, Ledger> {
+    return new Map(this.#running.map(({ config, ledger }) => [config.name, ledger]))
+  }
+
+  /** Stops pulling, lets what runs end within `drainTimeout`, closes everything. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    await this.#watcher.close()
+    await Promise.all(this.#running.map(({ supervisor }) => supervisor.drain(this.#config.settings.drainTimeout)))
+    this.#gate.close()
+    await this.#admin?.close()
+    this.deadLetters.close()
+    this.#state[Symbol.dispose]()
+  }
+
+  #gatewayWatcher(): FunctionWatcher {
+    const { settings, auth } = this.#config
+    const { gateway } = settings
+    return new GatewayWatcher({
+      gatewayUrl: gateway.url,
+      userAgent: `connector-hub/${VERSION}`,
+      timeoutMs: gateway.rebuildTimeout,
+      intervalMs: gateway.rebuildInterval,
+      namespaces: { allow: gateway.namespaces, deny: gateway.namespacesExcluded },
+      clock: this.#clock,
+      events: this.events,
+      ...(auth === undefined ? {} : { auth: { user: auth.username, password: auth.password } }),
+    })
+  }
+
+  async #build(config: InstanceConfig, limits: Limits): Promise<Running> {
+    const { name, manifest, settings, source: sourceConfig } = config
+    const { gateway, defaults, limits: bounds, log } = this.#config.settings
+    const connector = await loadConnector(settings.type)
+    const source = connector.create(sourceConfig, {
+      instance: name,
+      clock: this.#clock,
+      log: this.events.sourceLog(name),
+      state: this.#state.scope(name),
+      unsettledMax: settings.inFlightMax + settings.heldMax,
+      counter: (counter, help, labels = []) => this.events.sourceCounter(name, counter, help, labels),
+    })
+    const ledger = new Ledger(bounds.ledgerEntries)
+    const invoker = new HttpInvoker({
+      gatewayUrl: gateway.url,
+      connector: `${manifest.name}-connector`,
+      contentType: settings.contentType ?? defaults.contentType,
+      userAgent: `connector-hub/${VERSION}`,
+      connectionsMax: settings.inFlightMax,
+      clock: this.#clock,
+    })
+    const dispatcher = new Dispatcher({
+      source: name,
+      capabilities: manifest.capabilities,
+      router: () => this.#wiring?.instance(name) ?? NOTHING,
+      invoker,
+      gate: this.#gate,
+      limits,
+      inFlightMax: settings.inFlightMax,
+      heldMax: settings.heldMax,
+      unsettledBytesMax: settings.unsettledBytesMax,
+      deadLetters: this.deadLetters,
+      ledger,
+      events: this.events,
+      clock: this.#clock,
+      loggedResponseBytesMax: log.printResponseBody ? LOGGED_BODY_BYTES_MAX : 0,
+    })
+    const supervisor = new Supervisor({ name, source, dispatcher, invoker, events: this.events, clock: this.#clock })
+    return { config, ledger, dispatcher, supervisor }
+  }
+
+  /** The new wiring is in force before the brokers are asked for its topics, so no event of a new topic goes unmatched. */
+  #wire(snapshot: Snapshot): void {
+    const before = this.#wiring
+    const wiring = buildWiring(snapshot, this.#wiringOptions, before)
+    this.#wiring = wiring
+    const changes = diffWirings(before === undefined ? { instances: [] } : viewWiring(before), viewWiring(wiring))
+    const count = (kind: 'added' | 'removed' | 'changed'): number =>
+      changes.reduce((sum, change) => sum + change[kind].length, 0)
+    this.events.wired(
+      wiring.functions,
+      wiring.triggers,
+      `Wired ${wiring.triggers} triggers of ${wiring.functions} functions: ${count('added')} added, ${count('removed')} removed, ${count('changed')} changed`,
+    )
+    for (const { level, code, function: name, annotation, message, hint } of wiring.findings)
+      this.events.finding(level, code, name, annotation, `${message}. ${hint}`)
+    for (const { config, supervisor } of this.#running)
+      supervisor.want(wiring.instance(config.name)?.subscriptions ?? [])
+    this.#options.onWiring?.(wiring)
+  }
+}
