@@ -62,6 +62,8 @@ export function readAnnotations(info: FunctionInfo, delimiter: string): Function
   const settings = reader.settings()
   reader.checkScheduleSettings(schedules.length > 0)
   const filter = reader.filter(settings['connector.filter'])
+  if (filter !== undefined && topicsByInstance.size === 0 && all.every((topic) => topic === CRON_TOPIC))
+    reader.warnFilterAlone()
   const merged = {
     topic: new WeakMap<TriggerSettings, TriggerSettings>(),
     schedule: new WeakMap<TriggerSettings, TriggerSettings>(),
@@ -227,6 +229,14 @@ class Reader {
         'Correct the CEL expression; it may use topic, source, key, attempt, headers, data, text and size.',
       )
     return filter
+  }
+
+  warnFilterAlone(): void {
+    this.#warn(
+      'connector.filter',
+      'has no effect without a topic: schedules are never filtered',
+      'Remove it, or add a topic.',
+    )
   }
 
   checkScheduleSettings(scheduled: boolean): void {

@@ -194,6 +194,7 @@ describe('settings', () => {
     expect(annotations.settings('topic', defaults).filter?.expression).toBe('size > 0')
     expect(annotations.settings('schedule', defaults).filter).toBeUndefined()
     expect(annotations.settings('topic', defaults)).toBe(annotations.settings('topic', defaults))
+    expect(found(read({ 'com.openfaas.schedule': '@hourly', 'connector.filter': 'size > 0' }))).toEqual(['warning connector.filter']) // prettier-ignore
   })
 
   test('never throw, whatever the values', () => {

@@ -181,6 +181,8 @@ describe('a listing', () => {
 describe('the last good listing', () => {
   test.each([
     ['500', '*', status(500, 'oops')],
+    ['500 with a list of functions', '/system/functions?namespace=a', status(500, '[]')],
+    ['500 with a list of namespaces', '/system/namespaces', status(500, '["a"]')],
     ['502 with HTML', '*', status(502, '<html>')],
     ['401', '*', status(401, 'invalid credentials')],
     ['HTML with 200 for namespaces', '/system/namespaces', status(200, '<!doctype html><p>hello')],

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { readStackFile } from '../../src/discovery/index.ts'
+import { buildWiring, readStackFile } from '../../src/discovery/index.ts'
 import type { StackFile } from '../../src/discovery/index.ts'
 import { substituteEnv } from '../../src/discovery/env-substitution.ts'
+import { mqtt, options } from './fixtures.ts'
 
 let directory: string
 let written = 0
@@ -117,6 +118,17 @@ configuration:
     const unset = read(text)
     expect(unset.functions).toMatchObject([{ image: 'docker.io/a:', annotations: { topic: 't' } }])
     expect(unset.findings).toMatchObject([{ level: 'warning', message: expect.stringContaining('${TAG}') as unknown }])
+  })
+
+  test('lends its places to the findings of the wiring', () => {
+    const { functions, findings, path } = read(
+      'functions:\n  a:\n    annotations:\n      topic: t\n      connector.mode: asyn\n      topic.none: x\n',
+    )
+    const wiring = buildWiring({ functions, findings, takenAtMs: 0 }, options(mqtt))
+    expect(wiring.findings).toMatchObject([
+      { annotation: 'connector.mode', position: { file: path, line: 5, column: 7 } },
+      { annotation: 'topic.none', position: { file: path, line: 6, column: 7 } },
+    ])
   })
 
   test('may repeat itself with anchors and merges', () => {
