@@ -64,6 +64,22 @@ const eachSettlement = (change: (settlement: Settlement) => Settlement): NonNull
 
 const ack: Settlement = { kind: 'ack' }
 
+const ackingOnClose: NonNullable<Mutant['create']> = changing((source) => {
+  const handed: Delivery[] = []
+  return {
+    async *deliveries(signal) {
+      for await (const delivery of source.deliveries(signal)) {
+        handed.push(delivery)
+        yield delivery
+      }
+    },
+    async close() {
+      for (const delivery of handed) await delivery.settle(ack)
+      await source.close()
+    },
+  }
+})
+
 const losing: readonly Mutant[] = [
   {
     name: 'acks early',
@@ -78,21 +94,7 @@ const losing: readonly Mutant[] = [
     name: 'settles on close what is unsettled',
     caughtBy: 'closed with unsettled deliveries: the next instance gets all of them',
     because: /did not arrive|cannot be settled/,
-    create: changing((source) => {
-      const handed: Delivery[] = []
-      return {
-        async *deliveries(signal) {
-          for await (const delivery of source.deliveries(signal)) {
-            handed.push(delivery)
-            yield delivery
-          }
-        },
-        async close() {
-          for (const delivery of handed) await delivery.settle(ack)
-          await source.close()
-        },
-      }
-    }),
+    create: ackingOnClose,
   },
   {
     name: 'commits past an unsettled event',
@@ -449,4 +451,59 @@ const connecting: readonly Mutant[] = [
   },
 ]
 
-export const mutants: readonly Mutant[] = [...losing, ...settling, ...handing, ...telling, ...connecting]
+/** What the hub promises needs the connector's part; these break it from the connector's side. */
+const throughTheHub: readonly Mutant[] = [
+  {
+    name: 'rejects without the dead letter of the hub',
+    caughtBy:
+      'through the hub: a dead letter holds reason, topic, function, attempts and body; log and counters say so',
+    because: /answered 500; gave up/,
+    create: eachSettlement((settlement) =>
+      settlement.kind === 'reject' ? { ...settlement, letters: [] } : settlement,
+    ),
+  },
+  {
+    name: 'hands out an event again while the hub holds it',
+    caughtBy: 'through the hub: a retry that the hub holds is not invoked before its delay',
+    because: /before the delay was over|did not happen/,
+    variant: 'held',
+    create: changing((source) => ({
+      async *deliveries(signal) {
+        for await (const delivery of source.deliveries(signal)) {
+          yield delivery
+          yield delivery
+        }
+      },
+    })),
+  },
+  {
+    name: 'loses the ordering key on its way to the lanes',
+    caughtBy: 'through the hub: equal ordering keys never overlap and never change their order, retries included',
+    because: /invoked at once/,
+    create: eachDelivery((delivery) => {
+      const { orderingKey: _key, ...message } = delivery.message
+      return { ...delivery, message }
+    }),
+  },
+  {
+    name: 'keeps the ack of a fan-out to itself',
+    caughtBy: 'through the hub: of several functions only the one that failed is invoked again',
+    because: /delivered again/,
+    create: eachDelivery((delivery) => ({ ...delivery, settle: () => Promise.resolve('settled') })),
+  },
+  {
+    name: 'acks after a drain what was not settled',
+    caughtBy: 'through the hub: a drain ends with its timeout, and what is unsettled is not lost',
+    because: /did not arrive/,
+    create: ackingOnClose,
+  },
+]
+
+export const mutants: readonly Mutant[] = [
+  ...losing,
+  ...settling,
+  ...handing,
+  ...telling,
+  ...connecting,
+  ...throughTheHub,
+]
