@@ -30,7 +30,7 @@ const CONNECTOR_FILES = [
 
 const MAY_HAVE_DEFAULT_EXPORT = new Set(['connector.ts', 'embedded.ts'])
 
-/** Specifiers of `import`, `export … from`, `import()` and of files given to workers by `new URL(…, import.meta.url)`. */
+/** Specifiers of `import`, `export … from`, `import()` and of scripts given to workers by `new URL(…, import.meta.url)`. */
 export function importsOf(text: string): string[] {
   const patterns = [
     /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]/gm,
