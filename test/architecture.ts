@@ -36,7 +36,7 @@ export function importsOf(text: string): string[] {
     /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]/gm,
     /^\s*import\s*['"]([^'"]+)['"]/gm,
     /\bimport\(\s*['"`]([^'"`]+)['"`]/g,
-    /\bnew URL\(\s*['"`](\.[^'"`]+)['"`],\s*import\.meta\.url/g,
+    /\bnew URL\(\s*['"`](\.[^'"`]+\.[cm]?[jt]s)['"`],\s*import\.meta\.url/g,
   ]
   return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1] as string))
 }
