@@ -34,8 +34,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     else if (path === '/readyz') {
       const connectors = options.connectors()
       const discovery = options.discovery()
-      // A broker that is away does not take the pod out: restarting it would not bring the broker back, but a hub that
-      // has never seen its functions is not ready.
+      // Readiness gates roll-outs and says why; liveness stays 200, because a restart would not bring a broker back.
       const ready = discovery.lastGoodAtMs !== undefined && connectors.every(({ state }) => state === 'active')
       send(ready ? 200 : 503, 'application/json', `${JSON.stringify({ ready, discovery, connectors }, null, 2)}\n`)
     } else if (path === '/metrics') {

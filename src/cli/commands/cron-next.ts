@@ -1,0 +1,47 @@
+// `cron next`: the coming fires of an expression, with what the change of clocks does to them.
+
+import { HubError, parseSchedule } from '../../sdk/index.ts'
+import { EXIT, paint, table } from '../output.ts'
+import type { Output } from '../output.ts'
+
+export interface CronNextOptions {
+  readonly count: string
+  readonly from?: string
+  readonly zone?: string
+  readonly json?: boolean
+}
+
+const COUNT_MAX = 1000
+
+/** @throws HubError HUB_SCHEDULE_INVALID, HUB_USAGE */
+export function cronNext(expression: string, options: CronNextOptions, output: Output, nowMs: number): number {
+  const count = Number(options.count)
+  if (!Number.isInteger(count) || count < 1 || count > COUNT_MAX)
+    throw new HubError('HUB_USAGE', `--count ${options.count} is not a whole number from 1 to ${COUNT_MAX}`, {
+      hint: 'Write for example --count 5.',
+    })
+  const fromMs = options.from === undefined ? nowMs : Date.parse(options.from)
+  if (Number.isNaN(fromMs))
+    throw new HubError('HUB_USAGE', `--from ${options.from} is not a date`, {
+      hint: 'Write an ISO date such as 2026-03-29T00:00:00Z.',
+    })
+  const schedule = parseSchedule(expression, options.zone === undefined ? {} : { defaultZone: options.zone })
+  const fires = schedule.upcoming(fromMs, count)
+  if (options.json === true) {
+    output.write(
+      `${JSON.stringify({ expression, zone: schedule.zone, fires: fires.map(({ atMs, ...fire }) => ({ at: new Date(atMs).toISOString(), ...fire })) }, null, 2)}\n`,
+    )
+    return EXIT.ok
+  }
+  if (fires.length === 0) {
+    output.warn(`${expression} never fires.\n`)
+    return EXIT.problems
+  }
+  const rows = fires.map(({ atMs, local, fires: does, note }) => [
+    does ? new Date(atMs).toISOString() : paint(output.color, 'yellow', 'skipped'),
+    local,
+    note ?? '',
+  ])
+  output.write(table(['UTC', `LOCAL (${schedule.zone})`, 'NOTE'], rows, output.color))
+  return EXIT.ok
+}

@@ -1,0 +1,136 @@
+// `plan` and `lint`: what would be wired, and what is wrong with it. Touches no broker; lint touches no network at all.
+
+import { buildWiring, viewWiring } from '../../discovery/index.ts'
+import type { Finding, Wiring } from '../../discovery/index.ts'
+import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
+import type { ConfigFinding } from '../../hub/config.ts'
+import { wiringOptions } from '../../hub/hub.ts'
+import { builtInTypes } from '../../hub/registry.ts'
+import { parseSchedule, problemText } from '../../sdk/index.ts'
+import { EXIT, paint, table } from '../output.ts'
+import type { Output } from '../output.ts'
+import { functionsOfGateway, functionsOfStacks } from './sources.ts'
+
+export interface PlanOptions {
+  readonly config?: string
+  readonly stack?: readonly string[]
+  readonly gateway?: string
+  readonly json?: boolean
+}
+
+/** @throws HubError when the configuration or the functions cannot be read */
+export async function plan(options: PlanOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  const config = await readHubConfig({
+    env: options.gateway === undefined ? env : { ...env, HUB_GATEWAY_URL: options.gateway },
+    ...(options.config === undefined ? { types: builtInTypes() } : { file: options.config }),
+  })
+  const { snapshot, findings } =
+    options.stack === undefined ? await functionsOfGateway(config) : functionsOfStacks(options.stack, env)
+  const wiring = buildWiring(snapshot, wiringOptions(config))
+  const all = [...findings, ...wiring.findings]
+  if (options.json === true) {
+    const document = {
+      functions: wiring.functions,
+      triggers: wiring.triggers,
+      ...viewWiring(wiring),
+      idle: wiring.idle,
+      findings: all,
+      nextFires: nextFires(wiring),
+    }
+    output.write(`${JSON.stringify(document, null, 2)}\n`)
+  } else printPlan(wiring, all, output)
+  return all.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
+}
+
+export interface LintOptions {
+  readonly config?: string
+  readonly stack?: readonly string[]
+  readonly json?: boolean
+}
+
+/** @throws HubError HUB_CONFIG_UNREADABLE */
+export async function lint(options: LintOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  const checked = await checkHubConfig({
+    env: {},
+    readSecretFiles: false,
+    ...(options.config === undefined ? { types: builtInTypes() } : { file: options.config }),
+  })
+  const stacks = options.stack === undefined ? undefined : functionsOfStacks(options.stack, env)
+  const wiring =
+    checked.config === undefined || stacks === undefined
+      ? undefined
+      : buildWiring(stacks.snapshot, wiringOptions(checked.config))
+  const findings = [...(stacks?.findings ?? []), ...(wiring?.findings ?? [])]
+  if (options.json === true)
+    output.write(`${JSON.stringify({ configuration: checked.findings, functions: findings }, null, 2)}\n`)
+  else {
+    for (const finding of checked.findings)
+      output.write(configLine(finding, options.config ?? 'environment', output.color))
+    for (const finding of findings) output.write(findingLine(finding, output.color))
+    if (checked.findings.length + findings.length === 0)
+      output.write(`${paint(output.color, 'green', 'ok')}: nothing to correct\n`)
+  }
+  return checked.findings.length > 0 || findings.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
+}
+
+function printPlan(wiring: Wiring, findings: readonly Finding[], output: Output): void {
+  for (const { name, type, trigger, triggers } of wiring.instances) {
+    const title = name === type ? name : `${name} (${type})`
+    output.write(
+      `\n${paint(output.color, 'bold', title)}  ${triggers.length} ${triggers.length === 1 ? 'trigger' : 'triggers'}\n`,
+    )
+    if (triggers.length === 0) continue
+    const rows = triggers.map(({ pattern, function: to, settings }) => [
+      `  ${pattern}`,
+      to,
+      settings.mode,
+      `${settings.retry.attempts} retries`,
+      settings.filter?.expression ?? '',
+    ])
+    output.write(
+      table(
+        [trigger === 'schedule' ? '  SCHEDULE' : '  TOPIC', 'FUNCTION', 'MODE', 'RETRY', 'FILTER'],
+        rows,
+        output.color,
+      ),
+    )
+  }
+  const fires = nextFires(wiring)
+  if (fires.length > 0) output.write(`\n${table(['NEXT FIRE (UTC)', 'FUNCTION', 'SCHEDULE'], fires.map(({ at, function: to, schedule }) => [at ?? 'never', to, schedule]), output.color)}`) // prettier-ignore
+  if (wiring.idle.length > 0) {
+    output.write(`\n${paint(output.color, 'bold', 'Not triggered')}\n`)
+    for (const { function: name, reason } of wiring.idle) output.write(`  ${name}: ${reason}\n`)
+  }
+  if (findings.length > 0) output.write('\n')
+  for (const finding of findings) output.write(findingLine(finding, output.color))
+  output.write(`\n${wiring.triggers} triggers of ${wiring.functions} functions, ${findings.length} findings\n`)
+}
+
+function nextFires(
+  wiring: Wiring,
+): readonly { readonly at: string | undefined; readonly function: string; readonly schedule: string }[] {
+  const nowMs = Date.now()
+  return wiring.instances
+    .flatMap(({ subscriptions }) => subscriptions.filter((subscription) => subscription.kind === 'schedule'))
+    .map(({ function: name, expression }) => ({
+      atMs: parseSchedule(expression).next(nowMs),
+      function: name,
+      schedule: expression,
+    }))
+    .sort((left, right) => (left.atMs ?? Infinity) - (right.atMs ?? Infinity))
+    .map(({ atMs, ...fire }) => ({ at: atMs === undefined ? undefined : new Date(atMs).toISOString(), ...fire }))
+}
+
+function configLine(finding: ConfigFinding, file: string, color: boolean): string {
+  const at = finding.line === undefined ? file : `${file}:${finding.line}:${finding.column}`
+  return `${at}: ${paint(color, 'red', 'error')} HUB_CONFIG_INVALID: ${problemText(finding)}\n`
+}
+
+function findingLine(finding: Finding, color: boolean): string {
+  const { level, code, function: name, annotation, message, hint, position } = finding
+  const at =
+    position === undefined
+      ? [name, annotation].filter((part) => part !== '').join(' ')
+      : `${position.file}:${position.line}:${position.column}`
+  return `${at}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${message}. ${hint}\n`
+}

@@ -1,0 +1,76 @@
+// `run`: the hub in production, until it is told to stop.
+
+import { readHubConfig } from '../../hub/config.ts'
+import type { HubConfig } from '../../hub/config.ts'
+import { Hub } from '../../hub/hub.ts'
+import { HubError } from '../../sdk/index.ts'
+import { createLogger } from '../../telemetry/logger.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { EXIT } from '../output.ts'
+import type { Output } from '../output.ts'
+import { untilSignal } from '../signals.ts'
+
+export interface RunOptions {
+  readonly config?: string
+}
+
+/** @throws HubError when the configuration is not usable */
+export async function run(
+  names: readonly string[],
+  options: RunOptions,
+  output: Output,
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const config = only(
+    await readHubConfig({
+      env,
+      types: options.config === undefined ? names : [],
+      ...(options.config === undefined ? {} : { file: options.config }),
+    }),
+    names,
+  )
+  const hub = new Hub(config, { logger: loggerOf(config, output) })
+  const stop = untilSignal()
+  try {
+    await hub.start()
+    const signal = await stop
+    hub.events.note(
+      'info',
+      'hub.stopping',
+      `${signal}: letting what runs end, at most ${config.settings.drainTimeout / 1000} s; once more to stop at once`,
+    )
+    return signal === 'SIGINT' ? EXIT.interrupted : EXIT.ok
+  } finally {
+    await hub.stop()
+  }
+}
+
+export function loggerOf(config: HubConfig, output: Output): Logger {
+  const { level, format } = config.settings.log
+  const secretNames = config.instances.flatMap(({ manifest }) =>
+    Object.entries(manifest.fields).flatMap(([name, { kind }]) => (kind === 'secret' ? [name] : [])),
+  )
+  return createLogger({
+    level,
+    format,
+    color: output.warnColor,
+    secretNames: [...new Set(secretNames)],
+    write: (line) => output.warn(line),
+  })
+}
+
+function only(config: HubConfig, names: readonly string[]): HubConfig {
+  const known = config.instances.map(({ name }) => name)
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
+      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
+    })
+  if (config.instances.length === 0)
+    throw new HubError('HUB_USAGE', 'there is no connector to run', {
+      hint: 'Name some (connector-hub run cron) or give a configuration with -c hub.yaml.',
+    })
+  return names.length === 0
+    ? config
+    : { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
+}

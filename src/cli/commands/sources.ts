@@ -1,0 +1,41 @@
+// Where `plan` and `lint` get their functions from: stack files, or one listing of a gateway.
+
+import { GatewayListing, readStackFile } from '../../discovery/index.ts'
+import type { Finding, Snapshot } from '../../discovery/index.ts'
+import type { HubConfig } from '../../hub/config.ts'
+import { VERSION } from '../../hub/version.ts'
+import { systemClock } from '../../sdk/index.ts'
+
+export interface Functions {
+  readonly snapshot: Snapshot
+  /** Of the files; those of annotations come from the wiring. */
+  readonly findings: readonly Finding[]
+}
+
+/** @throws HubError HUB_CONFIG_UNREADABLE */
+export function functionsOfStacks(paths: readonly string[], env: NodeJS.ProcessEnv): Functions {
+  const files = paths.map((path) => readStackFile(path, { env }))
+  return {
+    snapshot: { functions: files.flatMap((file) => [...file.functions]), takenAtMs: Date.now(), findings: [] },
+    findings: files.flatMap((file) => [...file.findings]),
+  }
+}
+
+/** One listing, no retries. @throws HubError HUB_DISCOVERY_FAILED, HUB_DISCOVERY_UNAUTHORIZED */
+export async function functionsOfGateway({ settings, auth }: HubConfig): Promise<Functions> {
+  const { gateway } = settings
+  const listing = new GatewayListing({
+    gatewayUrl: gateway.url,
+    userAgent: `connector-hub/${VERSION}`,
+    timeoutMs: gateway.rebuildTimeout,
+    namespaces: { allow: gateway.namespaces, deny: gateway.namespacesExcluded },
+    clock: systemClock,
+    ...(auth === undefined ? {} : { auth: { user: auth.username, password: auth.password } }),
+  })
+  try {
+    const { functions, findings } = await listing.list(new AbortController().signal)
+    return { snapshot: { functions, findings, takenAtMs: Date.now() }, findings: [] }
+  } finally {
+    await listing.close()
+  }
+}

@@ -1,0 +1,60 @@
+// How every command prints: tables for people, JSON for machines, errors with their fix on standard error.
+
+import { styleText } from 'node:util'
+
+import { HubError, asHubError } from '../sdk/index.ts'
+
+/** Exit codes of every command. */
+export const EXIT = { ok: 0, problems: 1, usage: 2, unreachable: 3, interrupted: 130 } as const
+
+/** Where a command writes; a test hands in its own. */
+export interface Output {
+  /** Standard output. */
+  write(text: string): void
+  /** Standard error. */
+  warn(text: string): void
+  readonly color: boolean
+  /** Colour of standard error. */
+  readonly warnColor: boolean
+}
+
+export const processOutput: Output = {
+  write: (text) => void process.stdout.write(text),
+  warn: (text) => void process.stderr.write(text),
+  color: process.stdout.isTTY && process.stdout.hasColors() && process.env['NO_COLOR'] === undefined,
+  warnColor: process.stderr.isTTY && process.stderr.hasColors() && process.env['NO_COLOR'] === undefined,
+}
+
+export type Style = Parameters<typeof styleText>[0]
+
+export function paint(color: boolean, style: Style, text: string): string {
+  return color ? styleText(style, text, { validateStream: false }) : text
+}
+
+/** Left-aligned columns, two spaces between them; the header is bold on a terminal. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[], color: boolean): string {
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
+  const line = (row: readonly string[]): string => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] as number))).join('  ').trimEnd() // prettier-ignore
+  return `${[paint(color, 'bold', line(header)), ...rows.map(line)].join('\n')}\n`
+}
+
+/** `CODE: what happened. How to fix it.` */
+export function errorLine(error: unknown, color: boolean): string {
+  const { code, message, hint } = asHubError(error)
+  const sentence = /[.!?]$/.test(message) ? message : `${message}.`
+  return `${paint(color, 'red', `${code}:`)} ${sentence} ${hint}\n`
+}
+
+/** The exit code that fits an error. */
+export function exitCode(error: unknown): number {
+  if (!(error instanceof HubError)) return EXIT.problems
+  const unreachable = [
+    'HUB_DISCOVERY_FAILED',
+    'HUB_DISCOVERY_UNAUTHORIZED',
+    'HUB_GATEWAY_UNREACHABLE',
+    'HUB_SOURCE_UNREACHABLE',
+    'HUB_SOURCE_AUTH',
+    'HUB_SOURCE_TLS',
+  ]
+  return unreachable.includes(error.code) ? EXIT.unreachable : EXIT.usage
+}

@@ -1,0 +1,96 @@
+// The command line's grammar. Each command is a function of its own; nothing here does work.
+
+import { Command, CommanderError } from 'commander'
+
+import { VERSION } from '../hub/version.ts'
+import { EXIT, errorLine, exitCode } from './output.ts'
+import type { Output } from './output.ts'
+
+/** Runs one command line and returns its exit code. Never throws. */
+export async function execute(args: readonly string[], output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  let code: number = EXIT.ok
+  const program = new Command('connector-hub')
+    .description('Event connectors for OpenFaaS that settle an event only after its functions have settled it.')
+    .version(VERSION)
+    .showHelpAfterError('Try --help.')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.warn(text) })
+
+  program
+    .command('run')
+    .description('run connectors against a gateway until told to stop')
+    .argument(
+      '[connectors...]',
+      'instances of the configuration, or connector types configured by the environment alone',
+    )
+    .option('-c, --config <file>', 'hub.yaml')
+    .addHelpText('after', '\nExample:\n  connector-hub run cron mqtt -c hub.yaml')
+    .action(async (names: string[], options: { config?: string }) => {
+      const { run } = await import('./commands/run.ts')
+      code = await run(names, options, output, env)
+    })
+
+  program
+    .command('plan')
+    .description('show which function is triggered by which topic or schedule, without touching a broker')
+    .option('-c, --config <file>', 'hub.yaml')
+    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+    .option('--gateway <url>', 'list the functions of this gateway')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  connector-hub plan --stack stack.yaml')
+    .action(async (options: { config?: string; stack?: string[]; gateway?: string; json?: boolean }) => {
+      const { plan } = await import('./commands/plan.ts')
+      code = await plan(options, output, env)
+    })
+
+  program
+    .command('lint')
+    .description('check configuration and annotations, without network')
+    .option('-c, --config <file>', 'hub.yaml')
+    .option('--stack <files...>', 'stack files')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  connector-hub lint -c hub.yaml --stack stack.yaml')
+    .action(async (options: { config?: string; stack?: string[]; json?: boolean }) => {
+      const { lint } = await import('./commands/plan.ts')
+      code = await lint(options, output, env)
+    })
+
+  program
+    .command('list')
+    .description('list the connectors and what each promises')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  connector-hub list')
+    .action(async (options: { json?: boolean }) => {
+      const { list } = await import('./commands/list.ts')
+      code = await list(options, output)
+    })
+
+  program
+    .command('cron')
+    .description('work with schedules')
+    .command('next')
+    .description('show the coming fires of a schedule expression')
+    .argument('<expression>', 'e.g. "0 9 * * 1-5", "@every 30s", "CRON_TZ=Europe/London 30 1 * * *"')
+    .option('--count <n>', 'how many', '5')
+    .option('--from <date>', 'ISO date to start after; default: now')
+    .option('--zone <zone>', 'time zone of an expression that names none')
+    .option('--json', 'one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  connector-hub cron next "30 1 * * *" --zone Europe/London --from 2026-03-27T00:00:00Z',
+    )
+    .action(async (expression: string, options: { count: string; from?: string; zone?: string; json?: boolean }) => {
+      const { cronNext } = await import('./commands/cron-next.ts')
+      code = cronNext(expression, options, output, Date.now())
+    })
+
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    // Commander has already written its own message, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    output.warn(errorLine(error, output.warnColor))
+    return exitCode(error)
+  }
+}
