@@ -2,7 +2,7 @@
 
 import { Command, CommanderError } from 'commander'
 
-import { VERSION } from '../hub/version.ts'
+import { VERSION } from '../telemetry/version.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -28,6 +28,30 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (names: string[], options: { config?: string }) => {
       const { run } = await import('./commands/run.ts')
       code = await run(names, options, output, env)
+    })
+
+  program
+    .command('dev')
+    .description('run the functions of a stack file, embedded brokers and the hub in one process')
+    .argument('[stack]', 'stack file; default: stack.yaml here')
+    .option('--port <n>', 'port of the bundled gateway; 0: any free one', '8080')
+    .addHelpText('after', '\nExample:\n  connector-hub dev deploy/examples/quickstart/stack.yaml')
+    .action(async (stack: string | undefined, options: { port: string }) => {
+      const { dev } = await import('./commands/dev.ts')
+      code = await dev(stack, options, output, env)
+    })
+
+  program
+    .command('gateway')
+    .description('run the bundled gateway alone')
+    .option('--stack <files...>', 'deploy the functions of these stack files')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <n>', 'port; 0: any free one', '8080')
+    .option('--state-dir <dir>', 'where the async queue is kept', '.connector-hub/gateway')
+    .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml --port 8080')
+    .action(async (options: { stack?: string[]; host: string; port: string; stateDir: string }) => {
+      const { gateway } = await import('./commands/gateway.ts')
+      code = await gateway(options, output, env)
     })
 
   program

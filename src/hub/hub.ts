@@ -31,7 +31,7 @@ import { openState } from './state.ts'
 import type { StateFile } from './state.ts'
 import { Supervisor } from './supervisor.ts'
 import type { SupervisorStatus } from './supervisor.ts'
-import { VERSION } from './version.ts'
+import { VERSION } from '../telemetry/version.ts'
 
 export interface HubOptions {
   readonly logger: Logger

@@ -12,8 +12,8 @@ import { parseRetryAfter } from './retry-after.ts'
 export interface HttpInvokerOptions {
   /** Base URL of the gateway; a path prefix and a trailing slash are fine. */
   readonly gatewayUrl: string
-  /** Value of `X-Connector`. */
-  readonly connector: string
+  /** Value of `X-Connector`. Undefined: neither it nor `X-Topic` is added, for calls that already carry their own. */
+  readonly connector: string | undefined
   /** `Content-Type` of events that state none. */
   readonly contentType: string | undefined
   readonly userAgent: string
@@ -106,8 +106,11 @@ export class HttpInvoker implements Invoker {
     const { topic } = message
     let fixed = this.#topicHeaders.get(topic)
     if (fixed === undefined) {
-      const safeTopic = Object.entries(new HeaderWriter('').own('X-Topic', topic).build()).flat()
-      fixed = ['User-Agent', this.#options.userAgent, 'X-Connector', this.#options.connector, ...safeTopic]
+      fixed = ['User-Agent', this.#options.userAgent]
+      if (this.#options.connector !== undefined) {
+        const safeTopic = Object.entries(new HeaderWriter('').own('X-Topic', topic).build()).flat()
+        fixed = [...fixed, 'X-Connector', this.#options.connector, ...safeTopic]
+      }
       if (this.#topicHeaders.size >= TOPICS_CACHED_MAX) this.#topicHeaders.clear()
       this.#topicHeaders.set(topic, fixed)
     }

@@ -94,5 +94,5 @@ export interface EmbeddedBroker extends AsyncDisposable {
   readonly address: string
 }
 
-/** Starts the embedded broker on `port` (0: any free one) of the loopback interface. */
-export type StartEmbedded = (options: { readonly port: number }) => Promise<EmbeddedBroker>
+/** Starts the embedded broker on the loopback interface. Without `port`: the usual one, or any free one when that is taken; 0: any free one. */
+export type StartEmbedded = (options: { readonly port?: number }) => Promise<EmbeddedBroker>

@@ -3,7 +3,7 @@
 import { GatewayListing, readStackFile } from '../../discovery/index.ts'
 import type { Finding, Snapshot } from '../../discovery/index.ts'
 import type { HubConfig } from '../../hub/config.ts'
-import { VERSION } from '../../hub/version.ts'
+import { VERSION } from '../../telemetry/version.ts'
 import { systemClock } from '../../sdk/index.ts'
 
 export interface Functions {

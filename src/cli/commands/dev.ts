@@ -1,0 +1,149 @@
+// `dev`: everything in one process, nothing to install: the bundled gateway with the functions of a stack file, embedded
+// brokers, the hub, and a view of what happens.
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { StackWatcher } from '../../discovery/index.ts'
+import { startGateway } from '../../gateway/gateway.ts'
+import type { Gateway } from '../../gateway/gateway.ts'
+import { readHubConfig } from '../../hub/config.ts'
+import { Hub } from '../../hub/hub.ts'
+import { builtInTypes, loadEmbedded, loadManifest } from '../../hub/registry.ts'
+import { HubError, systemClock } from '../../sdk/index.ts'
+import type { EmbeddedBroker } from '../../sdk/index.ts'
+import { createLogger } from '../../telemetry/logger.ts'
+import { LiveView } from '../live-view.ts'
+import { EXIT } from '../output.ts'
+import type { Output } from '../output.ts'
+import { untilSignal } from '../signals.ts'
+import { FUNCTION_NAMESPACE, functionSpecs, gatewayLog, portOf } from './gateway.ts'
+
+export interface DevOptions {
+  readonly port: string
+}
+
+/** A running development setup; the demo drives it without a terminal. */
+export interface DevSession extends AsyncDisposable {
+  readonly hub: Hub
+  readonly gateway: Gateway
+  /** By connector type. */
+  readonly brokers: ReadonlyMap<string, EmbeddedBroker>
+}
+
+/** @throws HubError */
+export async function dev(
+  stack: string | undefined,
+  options: DevOptions,
+  output: Output,
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const path = stack ?? ['stack.yaml', 'stack.yml'].find((candidate) => existsSync(candidate))
+  if (path === undefined)
+    throw new HubError('HUB_USAGE', 'there is no stack.yaml here', {
+      hint: 'Name one: connector-hub dev path/to/stack.yaml.',
+    })
+  const stop = untilSignal()
+  const view = new LiveView(output)
+  await using session = await startDev({ stack: path, port: portOf(options.port), view, output, env })
+  const signal = await stop
+  await session.hub.stop()
+  view.totals([...session.hub.ledgers].map(([name, ledger]) => [name, { ...ledger.counts }]))
+  return signal === 'SIGINT' ? EXIT.interrupted : EXIT.ok
+}
+
+/** @throws HubError */
+export async function startDev({
+  stack,
+  port,
+  view,
+  output,
+  env,
+}: {
+  readonly stack: string
+  readonly port: number
+  readonly view: LiveView
+  readonly output: Output
+  readonly env: NodeJS.ProcessEnv
+}): Promise<DevSession> {
+  // Development state does not outlive the session: yesterday's queue would run today's functions.
+  const stateDir = mkdtempSync(join(tmpdir(), 'connector-hub-dev-'))
+  const cleanUp = new AsyncDisposableStack()
+  cleanUp.defer(() => rmSync(stateDir, { recursive: true, force: true }))
+  try {
+    const { overlay, brokers } = await startBrokers(cleanUp)
+    const stackEnv = {
+      ...env,
+      ...Object.fromEntries([...brokers].map(([type, { address }]) => [`HUB_EMBEDDED_${type.toUpperCase()}`, address])),
+    }
+    const gateway = cleanUp.use(
+      await startGateway({ port, stateDir, namespace: FUNCTION_NAMESPACE, log: gatewayLog(view) }),
+    )
+    const config = await readHubConfig({
+      env: {
+        HUB_STATE_DIR: stateDir,
+        HUB_GATEWAY_URL: gateway.address,
+        HUB_ADMIN_HOST: '127.0.0.1',
+        HUB_ADMIN_PORT: '0',
+      },
+      overlay,
+    })
+    const logger = createLogger({
+      level: 'warn',
+      format: 'console',
+      color: output.warnColor,
+      secretNames: [],
+      write: (line) => output.warn(line),
+    })
+    const deploy = async (): Promise<void> => {
+      const { specs, problems } = functionSpecs([stack], stackEnv)
+      for (const problem of problems) output.warn(`${problem}\n`)
+      const wanted = new Set(specs.map((spec) => `${spec.name}.${spec.namespace}`))
+      for (const { name, namespace } of gateway.functions())
+        if (!wanted.has(`${name}.${namespace}`)) await gateway.remove(`${name}.${namespace}`)
+      for (const spec of specs) await gateway.deploy(spec)
+    }
+    await deploy()
+    const hub = new Hub(config, {
+      logger,
+      watcher: (events) =>
+        new StackWatcher({ paths: [stack], env: stackEnv, namespace: FUNCTION_NAMESPACE, clock: systemClock, events }),
+      onWiring: (wiring) => {
+        view.wired(wiring)
+        // A changed stack file changes the functions too; a broken one never gets here.
+        deploy().catch((error: unknown) => output.warn(`${String(error)}\n`))
+      },
+    })
+    cleanUp.defer(() => hub.stop())
+    view.started([
+      ['gateway', gateway.address],
+      ...[...brokers].map(([type, { address }]): [string, string] => [type, address]),
+    ])
+    await hub.start()
+    for (const ledger of hub.ledgers.values()) ledger.listen((entry) => view.delivery(entry))
+    const disposal = cleanUp.move()
+    return { hub, gateway, brokers, [Symbol.asyncDispose]: () => disposal.disposeAsync() }
+  } catch (error) {
+    await cleanUp.disposeAsync()
+    throw error
+  }
+}
+
+/** Every connector that needs no broker, or brings one. */
+async function startBrokers(cleanUp: AsyncDisposableStack): Promise<{
+  readonly overlay: Readonly<Record<string, Record<string, unknown>>>
+  readonly brokers: ReadonlyMap<string, EmbeddedBroker>
+}> {
+  const overlay: Record<string, Record<string, unknown>> = {}
+  const brokers = new Map<string, EmbeddedBroker>()
+  for (const type of builtInTypes()) {
+    const start = await loadEmbedded(type)
+    if (start !== undefined) {
+      const broker = cleanUp.use(await start({}))
+      brokers.set(type, broker)
+      overlay[type] = { type, ...broker.config }
+    } else if ((await loadManifest(type)).trigger === 'schedule') overlay[type] = { type }
+  }
+  return { overlay, brokers }
+}

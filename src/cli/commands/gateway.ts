@@ -1,0 +1,110 @@
+// `gateway`: the bundled gateway alone, running the functions of stack files.
+
+import { resolve } from 'node:path'
+
+import { readStackFile } from '../../discovery/index.ts'
+import type { StackFunction } from '../../discovery/index.ts'
+import { startGateway } from '../../gateway/gateway.ts'
+import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
+import { HubError, Secret } from '../../sdk/index.ts'
+import { LiveView } from '../live-view.ts'
+import { EXIT } from '../output.ts'
+import type { Output } from '../output.ts'
+import { untilSignal } from '../signals.ts'
+
+export interface GatewayCommandOptions {
+  readonly stack?: readonly string[]
+  readonly host: string
+  readonly port: string
+  readonly stateDir: string
+}
+
+/** Namespace of functions that name none, as in OpenFaaS. */
+export const FUNCTION_NAMESPACE = 'openfaas-fn'
+
+/** @throws HubError */
+export async function gateway(options: GatewayCommandOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  const view = new LiveView(output)
+  const { specs, problems } = functionSpecs(options.stack ?? [], env)
+  for (const problem of problems) output.warn(`${problem}\n`)
+  const auth = gatewayAuth(env)
+  const stop = untilSignal()
+  await using running = await startGateway({
+    host: options.host,
+    port: portOf(options.port),
+    stateDir: resolve(options.stateDir),
+    namespace: FUNCTION_NAMESPACE,
+    log: gatewayLog(view),
+    ...(auth === undefined ? {} : { auth }),
+  })
+  for (const spec of specs) await running.deploy(spec)
+  view.started([
+    ['gateway', running.address],
+    ...specs.map((spec): [string, string] => [spec.name, `${running.address}/function/${spec.name}`]),
+  ])
+  const signal = await stop
+  return signal === 'SIGINT' ? EXIT.interrupted : EXIT.ok
+}
+
+/** What functions print, and what the gateway has to say about them. */
+export function gatewayLog(view: LiveView): GatewayLog {
+  return {
+    request: () => {},
+    functionOutput: (name, line) => view.functionOutput(name, line),
+    lifecycle: (name, line) => view.functionOutput(name, line),
+  }
+}
+
+/** @throws HubError HUB_USAGE */
+export function portOf(text: string): number {
+  const port = Number(text)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new HubError('HUB_USAGE', `--port ${text} is not a port`, {
+      hint: 'Write a number from 0 (any free one) to 65535.',
+    })
+  return port
+}
+
+/** Stack functions as the gateway deploys them; one that cannot run here is named with the reason. @throws HubError HUB_CONFIG_UNREADABLE */
+export function functionSpecs(
+  paths: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { readonly specs: readonly FunctionSpec[]; readonly problems: readonly string[] } {
+  const specs: FunctionSpec[] = []
+  const problems: string[] = []
+  for (const path of paths) {
+    for (const declared of readStackFile(path, { env, namespace: FUNCTION_NAMESPACE }).functions) {
+      const runtime = runtimeOf(declared)
+      if (typeof runtime === 'string') {
+        problems.push(`${declared.fullName} is not run: ${runtime}`)
+        continue
+      }
+      const { name, namespace, image, fprocess, environment, labels, annotations } = declared
+      specs.push({
+        name,
+        namespace,
+        image: image ?? `local/${name}`,
+        envProcess: fprocess ?? '',
+        envVars: environment,
+        labels,
+        annotations,
+        runtime,
+      })
+    }
+  }
+  return { specs, problems }
+}
+
+function runtimeOf({ lang, handler, fprocess }: StackFunction): FunctionSpec['runtime'] | string {
+  if (handler === undefined) return 'it has no handler folder; set handler'
+  if (fprocess !== undefined && fprocess !== '') return { kind: 'process', command: fprocess, directory: handler }
+  if (lang?.startsWith('node') === true) return { kind: 'node', handler }
+  return `the bundled gateway runs lang node* and any fprocess, not lang ${lang ?? '(none)'}`
+}
+
+/** Credentials as the OpenFaaS gateway takes them: basic_auth with secret files, or given outright. */
+function gatewayAuth(env: NodeJS.ProcessEnv): { readonly username: string; readonly password: Secret } | undefined {
+  const username = env['HUB_GATEWAY_AUTH_USERNAME']
+  const password = env['HUB_GATEWAY_AUTH_PASSWORD']
+  return username === undefined || password === undefined ? undefined : { username, password: new Secret(password) }
+}

@@ -1,0 +1,110 @@
+// The HTTP manners of an OpenFaaS gateway: plain-text answers, basic auth, hop-by-hop headers, names in paths.
+
+import { timingSafeEqual, createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+import type { Secret } from '../sdk/index.ts'
+
+/** Never passed on (RFC 9110 §7.6.1 and the gateway's own list). */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+const FUNCTION_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/
+
+/** Flat name, value list without what concerns this connection only. */
+export function forwardable(rawHeaders: readonly string[]): string[] {
+  const named = new Set<string>()
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if ((rawHeaders[index] as string).toLowerCase() === 'connection')
+      for (const name of (rawHeaders[index + 1] as string).split(',')) named.add(name.trim().toLowerCase())
+  }
+  const headers: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = (rawHeaders[index] as string).toLowerCase()
+    if (!HOP_BY_HOP.has(name) && !named.has(name) && name !== 'expect')
+      headers.push(rawHeaders[index] as string, rawHeaders[index + 1] as string)
+  }
+  return headers
+}
+
+/** Plain text with a newline, as every error of the gateway. */
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': Buffer.byteLength(text),
+    ...headers,
+  })
+  response.end(text)
+}
+
+export function sendEmpty(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { 'Content-Length': 0, ...headers }).end()
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const text = JSON.stringify(value)
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) })
+  response.end(text)
+}
+
+export interface Credentials {
+  readonly username: string
+  readonly password: Secret
+}
+
+/** True when allowed; otherwise the 401 has been sent. Both parts are compared in constant time. */
+export function authorize(
+  request: IncomingMessage,
+  response: ServerResponse,
+  credentials: Credentials | undefined,
+): boolean {
+  if (credentials === undefined) return true
+  const encoded = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+  const text = Buffer.from(encoded, 'base64').toString('utf8')
+  const at = text.indexOf(':')
+  const user = same(at === -1 ? '' : text.slice(0, at), credentials.username)
+  const password = same(at === -1 ? '' : text.slice(at + 1), credentials.password.reveal())
+  if (user && password && at !== -1) return true
+  sendText(response, 401, 'invalid credentials', { 'WWW-Authenticate': 'Basic realm="Restricted"' })
+  return false
+}
+
+/** Hashed first, so that lengths do not show either. */
+function same(given: string, wanted: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(given), digest(wanted))
+}
+
+/** The name and the rest of `/function/<name>/<rest>`; undefined name when it is missing, null when it is not one. */
+export function functionPath(
+  path: string,
+  route: string,
+): { readonly name: string | undefined | null; readonly rest: string } {
+  const after = path.slice(route.length)
+  const slash = after.indexOf('/')
+  const name = slash === -1 ? after : after.slice(0, slash)
+  const rest = slash === -1 ? '' : after.slice(slash)
+  return { name: name === '' ? undefined : FUNCTION_NAME.test(name) && !name.includes('..') ? name : null, rest }
+}
+
+/** `name.namespace`, split at the last dot; a name without one is in the default namespace. */
+export function fullName(name: string, defaultNamespace: string): string {
+  return name.includes('.') ? name : `${name}.${defaultNamespace}`
+}

@@ -1,0 +1,100 @@
+// What runs a function: the narrow seam between the routes and a Node process, a process per call, and what may come.
+
+import type { Readable } from 'node:stream'
+
+/** How a function is started. */
+export type RuntimeSpec =
+  /** A folder with `module.exports = async (event, context)` or the same as an ES module's default export. */
+  | { readonly kind: 'node'; readonly handler: string }
+  /** A command that reads stdin and writes stdout, once per call; split at spaces, no quoting, as the classic watchdog does. */
+  | { readonly kind: 'process'; readonly command: string; readonly directory: string }
+
+export interface FunctionSpec {
+  readonly name: string
+  readonly namespace: string
+  readonly image: string
+  readonly envProcess: string
+  readonly envVars: Readonly<Record<string, string>>
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly runtime: RuntimeSpec
+}
+
+export interface RuntimeRequest {
+  readonly method: string
+  /** As the function sees it, query included: `/v1?a=1`. */
+  readonly path: string
+  /** Flat name, value list, hop-by-hop headers already removed. */
+  readonly headers: readonly string[]
+  readonly body: Readable
+  readonly timeoutMs: number
+  /** Aborted when the caller leaves. */
+  readonly signal: AbortSignal
+}
+
+export interface RuntimeAnswer {
+  readonly status: number
+  /** Flat name, value list. */
+  readonly headers: readonly string[]
+  readonly body: Readable | Uint8Array
+}
+
+/** `unreachable`: the process is not there or went away. `timeout`: it did not answer in time. */
+export class RuntimeFailure extends Error {
+  readonly kind: 'unreachable' | 'timeout'
+
+  constructor(kind: 'unreachable' | 'timeout', message: string) {
+    super(message)
+    this.kind = kind
+  }
+}
+
+/** One deployed function. */
+export interface FunctionRuntime extends AsyncDisposable {
+  /** @throws RuntimeFailure */
+  call(request: RuntimeRequest): Promise<RuntimeAnswer>
+  /** Starts what a first call would have to wait for. Never rejects; a failure shows in the log and at the call. */
+  warm(): Promise<void>
+}
+
+/** What the gateway reports; the composition root decides where it goes. */
+export interface GatewayLog {
+  /** `Forwarded [POST] to /function/x - [200] - 0.0012s` */
+  request(line: string): void
+  /** A line the function printed. */
+  functionOutput(name: string, line: string): void
+  /** Started, crashed, timed out. */
+  lifecycle(name: string, line: string): void
+}
+
+/** Only what a function needs: never the gateway's own secrets. */
+export function functionEnvironment(spec: FunctionSpec): Record<string, string> {
+  const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/tmp', TMPDIR = '/tmp' } = process.env
+  return {
+    PATH,
+    HOME,
+    TMPDIR,
+    ...spec.envVars,
+    fprocess: spec.envProcess,
+    OPENFAAS_NAME: spec.name,
+    OPENFAAS_NAMESPACE: spec.namespace,
+  }
+}
+
+const LINE_CHARS_MAX = 8192
+
+/** Splits a stream into lines of bounded length. */
+export function onLines(stream: Readable, line: (text: string) => void): void {
+  let rest = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = (parts.pop() ?? '').slice(0, LINE_CHARS_MAX)
+    for (const part of parts) line(part.trimEnd().slice(0, LINE_CHARS_MAX))
+  })
+  stream.on('end', () => {
+    if (rest !== '') line(rest)
+  })
+  // A killed child breaks its pipes; its exit is reported where it is watched.
+  stream.on('error', () => {})
+}
