@@ -114,12 +114,10 @@ export class Dispatcher {
     this.#draining = true
     this.#wake?.()
     const { clock, capabilities, invoker } = this.#options
-    for (const call of this.#openCalls()) {
-      if (capabilities.durable || call.state === 'held' || call.state === 'gated') this.#abandon(call)
-    }
+    this.#abandonAll((call) => capabilities.durable || call.state === 'held' || call.state === 'gated')
     const cutOff = clock.after(timeoutMs, () => {
       void invoker.close()
-      for (const call of this.#openCalls()) this.#abandon(call)
+      this.#abandonAll(() => true)
     })
     const giveUp = clock.after(timeoutMs + DRAIN_GRACE_MS, () => this.#giveUp())
     if (this.#flights.size > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve))
@@ -140,10 +138,11 @@ export class Dispatcher {
 
   #roomOrWake(): Promise<void> {
     return new Promise((resolve) => {
-      const forget = this.#options.gate.open ? undefined : this.#options.gate.whenOpen(() => this.#wake?.())
+      // Also while the gate is open: another connector may close it, and then nothing here ends that could wake us.
+      const forget = this.#options.gate.whenOpen(() => this.#wake?.())
       this.#wake = () => {
         this.#wake = undefined
-        forget?.()
+        forget()
         resolve()
       }
     })
@@ -156,17 +155,19 @@ export class Dispatcher {
   // ── a delivery comes in ────────────────────────────────────────────────────────────────────────────────────────
 
   #accept(delivery: Delivery): void {
-    const { ledger, clock, router } = this.#options
+    const { ledger, clock } = this.#options
     const { message, signal } = delivery
     ledger.received()
     const flight = new Flight(delivery, clock.now(), clock.monotonic())
     this.#flights.add(flight)
     this.#unsettledBytes += message.body.byteLength
-    for (const trigger of router().match(message)) {
-      const call = new Call(flight, trigger, this.#functionState(trigger.function))
-      flight.calls.push(call)
-      flight.open += 1
-      if (!this.#passesFilter(call)) this.#record(call, 'filtered', 'filter')
+    try {
+      this.#route(flight)
+    } catch (error) {
+      // Nothing was invoked. The room comes back; `run` fails and its source connects anew.
+      flight.calls.length = 0
+      this.#close(flight, 'returned')
+      throw error
     }
     if (flight.open === 0) {
       this.#finish(flight)
@@ -181,6 +182,15 @@ export class Dispatcher {
       signal.addEventListener('abort', flight.onAbort, { once: true })
     }
     for (const call of flight.calls) if (!call.done) this.#enterLane(call)
+  }
+
+  #route(flight: Flight): void {
+    for (const trigger of this.#options.router().match(flight.delivery.message)) {
+      const call = new Call(flight, trigger, this.#functionState(trigger.function))
+      flight.calls.push(call)
+      flight.open += 1
+      if (!this.#passesFilter(call)) this.#record(call, 'filtered', 'filter')
+    }
   }
 
   #functionState(name: string): FunctionState {
@@ -216,6 +226,7 @@ export class Dispatcher {
   #takeFunctionPermit(call: Call): void {
     const permits = this.#options.limits.forFunction(call.trigger.function, call.trigger.settings.concurrency)
     call.state = 'limited'
+    call.functionPermits = permits
     if (permits.tryTake()) this.#takeTotalPermit(call)
     else {
       call.onPermit = (permitted) => this.#takeTotalPermit(permitted)
@@ -275,7 +286,8 @@ export class Dispatcher {
     }
     if (call.holdsFunctionPermit) {
       call.holdsFunctionPermit = false
-      limits.forFunction(call.trigger.function, call.trigger.settings.concurrency).release()
+      // Not looked up by the trigger's own bound: a newer wiring may have changed it.
+      call.functionPermits?.release()
     }
     this.#wakeIfRoom()
   }
@@ -292,6 +304,10 @@ export class Dispatcher {
     if (call.done) return
     const { events, source } = this.#options
     const verdict = decide(outcome, call.attempts - 1, call.trigger.settings.retry, this.#random)
+    if (call.flight.leftToBroker && verdict.kind !== 'ack') {
+      this.#end(call, 'returned', 'withdrawn')
+      return
+    }
     switch (verdict.kind) {
       case 'ack':
         this.#end(call, 'acked', '')
@@ -300,8 +316,7 @@ export class Dispatcher {
         this.#waitForGateway(call, outcome)
         break
       case 'withdrawn':
-        if (call.flight.leftToBroker) this.#end(call, 'returned', 'withdrawn')
-        else this.#abandon(call)
+        this.#abandon(call)
         break
       case 'reject':
         this.#bury(call, verdict.reason, 1)
@@ -350,6 +365,7 @@ export class Dispatcher {
       return
     }
     const goOn = (): void => {
+      if (call.state !== 'gated') return
       call.leaveGate = undefined
       call.timer = undefined
       this.#takeFunctionPermit(call)
@@ -516,6 +532,13 @@ export class Dispatcher {
     for (const call of flight.calls) if (call.state !== 'invoking') this.#letGo(call, 'withdrawn')
   }
 
+  #abandonAll(which: (call: Call) => boolean): void {
+    const leaving = [...this.#openCalls()].filter(which)
+    // Out of every queue first: a lane or permit that one gives back must not start another that is leaving too.
+    for (const call of leaving) if (call.state === 'in-lane' || call.state === 'limited') call.state = 'held'
+    for (const call of leaving) if (!call.done) this.#abandon(call)
+  }
+
   /** Shutting down: not invoked again by us. Running invocations are waited for, and aborted at the timeout. */
   #abandon(call: Call): void {
     if (call.state === 'burying' || (call.state === 'invoking' && call.holdsSlot)) return
@@ -568,7 +591,8 @@ function resultsOf(flight: Flight): readonly FunctionResult[] {
     function: trigger.function,
     status: status === 0 ? 503 : status,
     headers: response?.headers ?? [],
-    body: response?.body ?? new Uint8Array(0),
+    // The log may have asked for more of it.
+    body: response?.body.subarray(0, flight.delivery.responseBytesMax) ?? new Uint8Array(0),
     durationMs,
     retries: Math.max(0, attempts - 1),
     retriesMax: trigger.settings.retry.attempts,

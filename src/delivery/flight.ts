@@ -4,7 +4,7 @@ import type { ResponseBody } from '../invoke/outcome.ts'
 import type { ClockTimer, DeadLetter, Delivery, Trigger } from '../sdk/index.ts'
 import type { LedgerCall } from './ledger.ts'
 import type { FunctionState } from './function-state.ts'
-import type { Waiter } from './limits.ts'
+import type { Permits, Waiter } from './limits.ts'
 
 /** Where a call is. `done` is final. */
 export type CallState =
@@ -31,6 +31,8 @@ export class Call implements Waiter {
   /** What it has to give back when it ends, wherever it ends. */
   holdsLane = false
   holdsFunctionPermit = false
+  /** Where that permit came from. */
+  functionPermits: Permits | undefined
   holdsTotalPermit = false
   holdsSlot = false
   /** Invocations that counted: one that could not reach the gateway does not. */

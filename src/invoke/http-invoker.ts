@@ -1,7 +1,7 @@
 // Calls functions through a gateway's public routes over HTTP, one POST each, bytes unchanged. Decides nothing about
 // retrying; called by the dispatcher.
 
-import { Pool } from 'undici'
+import { Pool, errors } from 'undici'
 import type { Dispatcher as UndiciDispatcher } from 'undici'
 
 import { HeaderWriter, HubError, errorText, redactUrl } from '../sdk/index.ts'
@@ -73,7 +73,7 @@ export class HttpInvoker implements Invoker {
           exchange,
         )
       } catch (error) {
-        exchange.fail(error)
+        exchange.unsendable(error)
       }
     })
   }
@@ -115,7 +115,8 @@ export class HttpInvoker implements Invoker {
       this.#topicHeaders.set(topic, fixed)
     }
     const headers = fixed.slice()
-    const contentType = message.contentType ?? this.#options.contentType
+    // An empty body declared as JSON would be a parse error in the function; OpenFaaS's cron connector declares none.
+    const contentType = message.contentType ?? (message.body.byteLength === 0 ? undefined : this.#options.contentType)
     if (contentType !== undefined) headers.push('Content-Type', contentType)
     return headers
   }
@@ -198,8 +199,19 @@ class Exchange implements UndiciDispatcher.DispatchHandler {
     this.fail(error)
   }
 
+  /** This very request is not valid HTTP: the event's fault, so it uses up an attempt and leaves the gateway alone. */
+  unsendable(error: unknown): void {
+    const text = `${this.#invocation.function}: the request cannot be sent: ${errorText(error)}`
+    const invalid = new HubError('HUB_INVOKE_INTERRUPTED', text, { cause: error })
+    this.#end({ kind: 'interrupted', error: invalid, durationMs: this.#durationMs() })
+  }
+
   fail(error: unknown): void {
     if (this.#ended) return
+    if (error instanceof errors.InvalidArgumentError) {
+      this.unsendable(error)
+      return
+    }
     const durationMs = this.#durationMs()
     const gateway = redactUrl(this.#options.gatewayUrl)
     if (this.#started) {

@@ -31,14 +31,16 @@ interface Pending {
  */
 export function openDatabase(path: string, migrations: readonly string[]): Database {
   let sqlite: DatabaseSync
+  let opened: DatabaseSync | undefined
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    sqlite = new DatabaseSync(path)
+    sqlite = opened = new DatabaseSync(path)
     sqlite.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON',
     )
     migrate(sqlite, migrations)
   } catch (error) {
+    opened?.close()
     throw new HubError('HUB_STATE_UNUSABLE', `${path}: ${errorText(error)}`, { cause: error })
   }
 
