@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { GatewayGate } from '../../src/invoke/gateway-gate.ts'
+import type { EventFilter } from '../../src/sdk/index.ts'
 import { Rig, UNREACHABLE, answered, message, trigger } from './rig.ts'
 
 /** A gate that the test opens: its probe is never made, because the test's clock stands still. */
@@ -49,9 +50,9 @@ describe('settling', () => {
 
   test('an event that nobody wants, or that every filter drops, is acked and counted apart', async () => {
     const rig = new Rig()
-    const filter = {
+    const filter: EventFilter = {
       expression: 'x',
-      test: ({ id }: { id: string }) => (id === 'bad' ? { kind: 'error', reason: 'no x' } : { kind: 'fail' }) as const,
+      test: ({ id }) => (id === 'bad' ? { kind: 'error', reason: 'no x' } : { kind: 'fail' }),
     }
     rig.triggers = ({ topic }) => (topic === 'orders' ? [trigger('a', { filter })] : [])
     void rig.run()
