@@ -17,7 +17,8 @@ const HOP_BY_HOP = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-const FUNCTION_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/
+/** Letters, digits, `-`, `_`, `.`, and not only dots: `..` is no name. */
+const FUNCTION_NAME = /^(?=[^/]*[^.])[A-Za-z0-9_.-]+$/
 
 /** Flat name, value list without what concerns this connection only. */
 export function forwardable(rawHeaders: readonly string[]): string[] {
@@ -64,6 +65,11 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
   response.end(text)
 }
 
+/** As Go's router says it. */
+export function notFound(response: ServerResponse): void {
+  sendText(response, 404, '404 page not found\n')
+}
+
 export interface Credentials {
   readonly username: string
   readonly password: Secret
@@ -101,7 +107,11 @@ export function functionPath(
   const slash = after.indexOf('/')
   const name = slash === -1 ? after : after.slice(0, slash)
   const rest = slash === -1 ? '' : after.slice(slash)
-  return { name: name === '' ? undefined : FUNCTION_NAME.test(name) && !name.includes('..') ? name : null, rest }
+  return { name: name === '' ? undefined : isFunctionName(name) ? name : null, rest }
+}
+
+export function isFunctionName(text: string): boolean {
+  return FUNCTION_NAME.test(text)
 }
 
 /** `name.namespace`, split at the last dot; a name without one is in the default namespace. */

@@ -84,13 +84,14 @@ delete process.env['HUB_SOCKET']
 delete process.env['HUB_HANDLER']
 
 const handler = await loadHandler(folder)
-const server = createServer((request, response) => void serve(request, response))
+// The gateway has its own, lower limit.
+const server = createServer({ maxHeaderSize: 256 * 1024 }, (request, response) => void serve(request, response))
 server.keepAliveTimeout = 0
 server.headersTimeout = 0
 server.requestTimeout = 0
-server.listen(socket, () => process.send?.('ready'))
+server.listen(socket, () => process.send?.('hub:ready'))
 process.on('message', (message) => {
-  if (message === 'ping') process.send?.('pong')
+  if (message === 'hub:ping') process.send?.('hub:pong')
 })
 // The gateway is gone, however it went.
 process.on('disconnect', () => process.exit(0))
@@ -119,7 +120,8 @@ function resolveFrom(require: NodeJS.Require, name: string): string | undefined 
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://function')
+  const url = request.url ?? '/'
+  const mark = url.indexOf('?')
   const startedAt = performance.now()
   const send = (status: number, headers: Record<string, string>, value: unknown): void =>
     answer(response, startedAt, status, headers, value)
@@ -129,8 +131,8 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
       body: await readBody(request),
       headers: request.headers,
       method: request.method ?? 'GET',
-      query: { ...parseQuery(url.search.slice(1)) },
-      path: url.pathname,
+      query: mark === -1 ? {} : { ...parseQuery(url.slice(mark + 1)) },
+      path: mark === -1 ? url : url.slice(0, mark),
     }
   } catch (error) {
     if (error instanceof TooLarge)
@@ -147,7 +149,8 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
       context,
       (error, result) => void (error ? context.fail(error) : context.succeed(result)),
     )
-    if (context.cbCalled === 0 && value !== context) context.succeed(value)
+    // `return context.status(204)` sets an answer and has none to give.
+    if (context.cbCalled === 0) context.succeed(value === context ? undefined : value)
   } catch (error) {
     context.thrown(error)
   }
@@ -194,17 +197,9 @@ function answer(
   value: unknown,
 ): void {
   if (response.headersSent || response.destroyed) return
-  const isBytes = value instanceof Uint8Array
-  const body = isBytes
-    ? value
-    : Buffer.from(
-        value === undefined || value === null
-          ? ''
-          : typeof value === 'object'
-            ? JSON.stringify(value)
-            : String(value as string | number),
-      )
   try {
+    const isBytes = value instanceof Uint8Array
+    const body = isBytes ? value : Buffer.from(asText(value))
     for (const [name, content] of Object.entries(headers)) response.setHeader(name, content)
     if (!response.hasHeader('Content-Type') && body.byteLength > 0)
       response.setHeader('Content-Type', isBytes ? 'application/octet-stream' : 'text/html; charset=utf-8')
@@ -213,9 +208,14 @@ function answer(
     response.end(body)
   } catch (error) {
     console.error(error)
-    // A header or status the function made up that HTTP cannot carry.
+    // A header or status that HTTP cannot carry, a value that JSON cannot: the gateway says that there is no answer.
     response.destroy()
   }
+}
+
+function asText(value: unknown): string {
+  if (value === undefined || value === null) return ''
+  return typeof value === 'object' ? JSON.stringify(value) : textOf(value)
 }
 
 function textOf(error: unknown): string {

@@ -10,8 +10,16 @@ import { fileURLToPath } from 'node:url'
 
 import { Pool } from 'undici'
 
-import { backoffMs, errorText, parseDuration } from '../../sdk/index.ts'
-import { RuntimeFailure, functionEnvironment, onLines } from './runtime.ts'
+import { backoffMs, errorText } from '../../sdk/index.ts'
+import type { Reaper } from './reaper.ts'
+import {
+  RuntimeFailure,
+  durationHeader,
+  functionEnvironment,
+  killGroup,
+  onLines,
+  watchdogDurationMs,
+} from './runtime.ts'
 import type {
   FunctionRuntime,
   FunctionSpec,
@@ -31,38 +39,34 @@ const CRASH_BACKOFF = { minWaitMs: 100, maxWaitMs: 10_000, jitter: 'none' } as c
 /** One that lived this long did not crash at its start. */
 const STABLE_MS = 10_000
 const CONNECTIONS_MAX = 256
+const HEADER_BYTES_MAX = 64 * 1024
 
 interface Running {
   readonly child: ChildProcess
   readonly pool: Pool
-  readonly startedAt: number
   pinging: boolean
 }
 
+export interface NodeRuntimeOptions {
+  readonly spec: FunctionSpec
+  readonly runtime: Extract<RuntimeSpec, { kind: 'node' }>
+  /** Private, on a short path: a socket's path has at most about 100 bytes. */
+  readonly socketDirectory: string
+  readonly reaper: Reaper
+  readonly log: GatewayLog
+}
+
 export class NodeRuntime implements FunctionRuntime {
-  readonly #spec: FunctionSpec
-  readonly #handler: string
-  readonly #socketDirectory: string
-  readonly #log: GatewayLog
-  readonly #execTimeoutMs: number | undefined
+  readonly #options: NodeRuntimeOptions
+  readonly #execTimeoutMs: number
   #running: Promise<Running> | undefined
   #crashes = 0
   #notBefore = 0
   #closed = false
 
-  /** @param socketDirectory private, on a short path: a socket's path has at most about 100 bytes */
-  constructor(
-    spec: FunctionSpec,
-    runtime: Extract<RuntimeSpec, { kind: 'node' }>,
-    socketDirectory: string,
-    log: GatewayLog,
-  ) {
-    this.#spec = spec
-    this.#handler = runtime.handler
-    this.#socketDirectory = socketDirectory
-    this.#log = log
-    const { exec_timeout: text } = spec.envVars
-    this.#execTimeoutMs = text === undefined ? undefined : parseDuration(/^\d+$/.test(text) ? `${text}s` : text)
+  constructor(options: NodeRuntimeOptions) {
+    this.#options = options
+    this.#execTimeoutMs = watchdogDurationMs(options.spec.envVars['exec_timeout'])
   }
 
   async warm(): Promise<void> {
@@ -71,23 +75,36 @@ export class NodeRuntime implements FunctionRuntime {
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
     const running = await this.#process()
-    const timeout = AbortSignal.timeout(Math.min(request.timeoutMs, this.#execTimeoutMs ?? Infinity))
+    const startedAt = performance.now()
+    const execTimeoutFirst = this.#execTimeoutMs > 0 && this.#execTimeoutMs < request.timeoutMs
+    const timeout = new AbortController()
+    const timer = setTimeout(
+      () => {
+        timeout.abort(new Error('no complete answer in time'))
+        this.#killIfBlocked(running)
+      },
+      execTimeoutFirst ? this.#execTimeoutMs : request.timeoutMs,
+    )
     try {
-      const hasBody = request.method !== 'GET' && request.method !== 'HEAD'
       const answer = await running.pool.request({
         method: request.method,
         path: request.path,
         headers: [...request.headers],
-        body: hasBody ? request.body : null,
-        signal: AbortSignal.any([request.signal, timeout]),
+        body: request.body ?? null,
+        signal: AbortSignal.any([request.signal, timeout.signal]),
         responseHeaders: 'raw',
       })
+      // The timeout covers the body too.
+      answer.body.once('close', () => clearTimeout(timer))
       // With 'raw' the headers are the flat list as received.
       return { status: answer.statusCode, headers: answer.headers as unknown as string[], body: answer.body }
     } catch (error) {
-      if (!timeout.aborted) throw new RuntimeFailure('unreachable', errorText(error))
-      this.#killIfBlocked(running)
-      throw new RuntimeFailure('timeout', 'no answer in time')
+      clearTimeout(timer)
+      if (!timeout.signal.aborted) throw new RuntimeFailure('unreachable', errorText(error))
+      if (!execTimeoutFirst) throw new RuntimeFailure('timeout', 'no answer in time')
+      // As of-watchdog answers for a function that takes too long.
+      const headers = ['X-OpenFaaS-Internal', 'of-watchdog', ...durationHeader(startedAt)]
+      return { status: 504, headers, body: Buffer.alloc(0) }
     }
   }
 
@@ -95,7 +112,7 @@ export class NodeRuntime implements FunctionRuntime {
     this.#closed = true
     const running = await this.#running?.catch(() => undefined)
     if (running === undefined) return
-    running.child.kill('SIGKILL')
+    killGroup(running.child.pid)
     await running.pool.destroy()
   }
 
@@ -113,57 +130,81 @@ export class NodeRuntime implements FunctionRuntime {
   }
 
   async #start(): Promise<Running> {
-    const socketPath = join(this.#socketDirectory, `${randomUUID().slice(0, 13)}.sock`)
+    const { spec, runtime, socketDirectory, reaper, log } = this.#options
+    const socketPath = join(socketDirectory, `${randomUUID().slice(0, 13)}.sock`)
+    const startedAt = performance.now()
     const child = fork(RUNNER, [], {
-      cwd: this.#handler,
-      env: { ...functionEnvironment(this.#spec), HUB_SOCKET: socketPath, HUB_HANDLER: this.#handler },
+      cwd: runtime.handler,
+      env: { ...functionEnvironment(spec), HUB_SOCKET: socketPath, HUB_HANDLER: runtime.handler },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [],
+      // A group of its own, so that what the function starts ends with it.
+      detached: true,
     })
+    const { pid } = child
+    if (pid !== undefined) reaper.watch(pid)
     for (const stream of [child.stdout, child.stderr])
-      if (stream !== null) onLines(stream, (line) => this.#log.functionOutput(this.#spec.name, line))
-    const startedAt = performance.now()
-    child.once('exit', (code, signal) => this.#exited(code, signal, startedAt, socketPath))
+      if (stream !== null) onLines(stream, (line) => log.functionOutput(spec.name, line))
+    child.once('exit', (code, signal) => {
+      if (pid !== undefined) {
+        killGroup(pid)
+        reaper.forget(pid)
+      }
+      rmSync(socketPath, { force: true })
+      this.#ended(`exited with ${signal ?? `status ${code}`}`, startedAt)
+    })
+    // A process that could not be started (no such folder) has no exit.
+    child.on('error', (error) => {
+      if (pid === undefined) this.#ended(`could not be started in ${runtime.handler}: ${error.message}`, startedAt)
+    })
     await started(child)
-    this.#log.lifecycle(this.#spec.name, `started, process ${child.pid}`)
+    log.lifecycle(spec.name, `started, process ${pid}`)
     const pool = new Pool('http://function', {
       socketPath,
       connections: CONNECTIONS_MAX,
       pipelining: 1,
       headersTimeout: 0,
       bodyTimeout: 0,
+      maxHeaderSize: HEADER_BYTES_MAX,
     })
-    return { child, pool, startedAt, pinging: false }
+    return { child, pool, pinging: false }
   }
 
-  #exited(code: number | null, signal: string | null, startedAt: number, socketPath: string): void {
+  #ended(what: string, startedAt: number): void {
+    const before = this.#running
     this.#running = undefined
-    rmSync(socketPath, { force: true })
+    void before?.then(({ pool }) => pool.destroy()).catch(() => undefined)
     if (this.#closed) return
     this.#crashes = performance.now() - startedAt > STABLE_MS ? 1 : this.#crashes + 1
     // The first crash restarts at once with the next call; a loop waits longer and longer.
     const waitMs = this.#crashes === 1 ? 0 : backoffMs(this.#crashes - 1, CRASH_BACKOFF)
     this.#notBefore = performance.now() + waitMs
-    this.#log.lifecycle(
-      this.#spec.name,
-      `exited with ${signal ?? `status ${code}`}; the next call starts it again${waitMs > 0 ? `, not before ${waitMs} ms` : ''}`,
-    )
+    const rest = waitMs > 0 ? `, not before ${waitMs} ms` : ''
+    this.#options.log.lifecycle(this.#options.spec.name, `${what}; the next call starts it again${rest}`)
   }
 
   /** A slow call is its own affair; a blocked event loop is that of every call in the process. */
   #killIfBlocked(running: Running): void {
-    if (running.pinging || !running.child.connected) return
+    const { child } = running
+    if (running.pinging || !child.connected) return
     running.pinging = true
-    const timer = setTimeout(() => {
-      this.#log.lifecycle(this.#spec.name, 'killed: its event loop is blocked')
-      running.child.kill('SIGKILL')
-    }, PING_TIMEOUT_MS)
-    running.child.once('message', () => {
-      running.pinging = false
+    const stop = (): void => {
       clearTimeout(timer)
-    })
-    running.child.once('exit', () => clearTimeout(timer))
-    running.child.send('ping')
+      child.off('message', onMessage)
+      running.pinging = false
+    }
+    const onMessage = (message: unknown): void => {
+      if (message === 'hub:pong') stop()
+    }
+    const timer = setTimeout(() => {
+      stop()
+      this.#options.log.lifecycle(this.#options.spec.name, 'killed: its event loop is blocked')
+      killGroup(child.pid)
+    }, PING_TIMEOUT_MS)
+    child.on('message', onMessage)
+    child.once('exit', stop)
+    // It may go away while we ask; then its exit says so.
+    child.send('hub:ping', () => {})
   }
 }
 
@@ -171,16 +212,20 @@ export class NodeRuntime implements FunctionRuntime {
 function started(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      child.kill('SIGKILL')
-      reject(new RuntimeFailure('unreachable', 'the handler did not load in time'))
+      killGroup(child.pid)
+      fail('the handler did not load in time')
     }, START_TIMEOUT_MS)
-    const settle = (error?: string): void => {
+    const fail = (reason: string): void => {
       clearTimeout(timer)
-      if (error === undefined) resolve()
-      else reject(new RuntimeFailure('unreachable', error))
+      reject(new RuntimeFailure('unreachable', reason))
     }
-    child.once('message', (message) => settle(message === 'ready' ? undefined : 'unexpected message'))
-    child.once('error', (error) => settle(error.message))
-    child.once('exit', (code, signal) => settle(`the process ended at its start with ${signal ?? `status ${code}`}`))
+    // The handler may use the channel itself while it loads.
+    child.on('message', (message) => {
+      if (message !== 'hub:ready') return
+      clearTimeout(timer)
+      resolve()
+    })
+    child.once('error', (error) => fail(error.message))
+    child.once('exit', (code, signal) => fail(`the process ended at its start with ${signal ?? `status ${code}`}`))
   })
 }

@@ -4,8 +4,16 @@ import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 
-import { formatDuration, parseDuration } from '../../sdk/index.ts'
-import { RuntimeFailure, functionEnvironment, onLines } from './runtime.ts'
+import { formatDuration } from '../../sdk/index.ts'
+import type { Reaper } from './reaper.ts'
+import {
+  RuntimeFailure,
+  durationHeader,
+  functionEnvironment,
+  killGroup,
+  onLines,
+  watchdogDurationMs,
+} from './runtime.ts'
 import type {
   FunctionRuntime,
   FunctionSpec,
@@ -21,30 +29,28 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>
 const OUTPUT_BYTES_MAX = 128 * 1024 * 1024
 const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
 
+export interface ProcessRuntimeOptions {
+  readonly spec: FunctionSpec
+  readonly runtime: Extract<RuntimeSpec, { kind: 'process' }>
+  readonly reaper: Reaper
+  readonly log: GatewayLog
+}
+
 export class ProcessRuntime implements FunctionRuntime {
-  readonly #spec: FunctionSpec
+  readonly #options: ProcessRuntimeOptions
   readonly #command: readonly string[]
-  readonly #directory: string
   readonly #environment: Readonly<Record<string, string>>
-  readonly #log: GatewayLog
   readonly #children = new Set<Child>()
-  readonly #inFlightMax: number
   readonly #execTimeoutMs: number
   readonly #combineOutput: boolean
 
-  constructor(spec: FunctionSpec, runtime: Extract<RuntimeSpec, { kind: 'process' }>, log: GatewayLog) {
-    this.#spec = spec
+  constructor(options: ProcessRuntimeOptions) {
+    const { spec, runtime } = options
+    this.#options = options
     this.#command = runtime.command.split(' ').filter((part) => part !== '')
-    this.#directory = runtime.directory
     this.#environment = functionEnvironment(spec)
-    this.#log = log
-    const {
-      max_inflight: inFlightMax = '0',
-      exec_timeout: execTimeout = '0',
-      combine_output: combine = 'true',
-    } = spec.envVars
-    this.#inFlightMax = Number.parseInt(inFlightMax, 10) || 0
-    this.#execTimeoutMs = parseDuration(/^\d+$/.test(execTimeout) ? `${execTimeout}s` : execTimeout) ?? 0
+    this.#execTimeoutMs = watchdogDurationMs(spec.envVars['exec_timeout'])
+    const { combine_output: combine = 'true' } = spec.envVars
     this.#combineOutput = combine !== 'false' && combine !== '0'
   }
 
@@ -52,111 +58,116 @@ export class ProcessRuntime implements FunctionRuntime {
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
     if (!METHODS.has(request.method)) return { status: 405, headers: [], body: Buffer.alloc(0) }
-    if (this.#inFlightMax > 0 && this.#children.size >= this.#inFlightMax) {
-      const text = `Concurrent request limit exceeded. Max concurrent requests: ${this.#inFlightMax}\n`
-      return {
-        status: 429,
-        headers: ['Content-Type', 'text/plain', 'X-OpenFaaS-Internal', 'faas-middleware'],
-        body: Buffer.from(text),
-      }
-    }
     const child = this.#spawn(request)
+    const { pid } = child
+    if (pid !== undefined) this.#options.reaper.watch(pid)
     try {
       return await this.#run(child, request)
     } finally {
       this.#children.delete(child)
-      kill(child)
+      killGroup(pid)
+      if (pid !== undefined) this.#options.reaper.forget(pid)
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) kill(child)
+    for (const child of this.#children) killGroup(child.pid)
   }
 
   #spawn(request: RuntimeRequest): Child {
     const [command = '', ...args] = this.#command
     const child = spawn(command, args, {
-      cwd: this.#directory,
+      cwd: this.#options.runtime.directory,
       env: { ...this.#environment, ...httpEnvironment(request) },
       stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own, so that the timeout ends what the command starts, too.
       detached: true,
     })
     this.#children.add(child)
     return child
   }
 
-  #run(child: Child, request: RuntimeRequest): Promise<RuntimeAnswer> {
+  async #run(child: Child, request: RuntimeRequest): Promise<RuntimeAnswer> {
+    const { spec, log } = this.#options
     const startedAt = performance.now()
-    return new Promise((resolve, reject) => {
-      const output: Buffer[] = []
-      let outputBytes = 0
-      let timedOut = false
-      const collect = (chunk: Buffer): void => {
-        outputBytes += chunk.byteLength
-        if (outputBytes > OUTPUT_BYTES_MAX) kill(child)
-        else output.push(chunk)
-      }
-      const limitMs = this.#execTimeoutMs > 0 ? Math.min(this.#execTimeoutMs, request.timeoutMs) : request.timeoutMs
-      const timer = setTimeout(() => {
-        timedOut = true
-        this.#log.lifecycle(this.#spec.name, `killed after ${formatDuration(limitMs)}`)
-        kill(child)
-      }, limitMs)
-      const leave = (): void => kill(child)
-      request.signal.addEventListener('abort', leave, { once: true })
-      child.stdout.on('data', collect)
-      if (this.#combineOutput) child.stderr.on('data', collect)
-      else onLines(child.stderr, (line) => this.#log.functionOutput(this.#spec.name, line))
-      // A process that does not read its stdin is fine.
-      child.stdin.on('error', () => {})
-      request.body.on('error', leave)
-      request.body.pipe(child.stdin)
-      const done = (): void => {
-        clearTimeout(timer)
-        request.signal.removeEventListener('abort', leave)
-        request.body.unpipe(child.stdin)
-      }
-      child.on('error', (error) => {
-        done()
-        reject(new RuntimeFailure('unreachable', `${this.#spec.name}: ${this.#command.join(' ')}: ${error.message}`))
-      })
-      child.on('close', (code, signal) => {
-        done()
-        const seconds = ((performance.now() - startedAt) / 1000).toFixed(6)
-        const duration = ['X-Duration-Seconds', seconds]
-        if (timedOut && this.#execTimeoutMs === 0) reject(new RuntimeFailure('timeout', 'no answer in time'))
-        else if (timedOut)
-          resolve({
-            status: 408,
-            headers: ['Content-Type', 'text/plain', ...duration],
-            body: Buffer.from('Killed process.\n'),
-          })
-        else if (outputBytes > OUTPUT_BYTES_MAX)
-          reject(new RuntimeFailure('unreachable', `more than ${OUTPUT_BYTES_MAX} bytes of output`))
-        else if (code === 0)
-          resolve({ status: 200, headers: [...this.#contentType(request), ...duration], body: Buffer.concat(output) })
-        else
-          resolve({
-            status: 500,
-            headers: ['Content-Type', 'text/plain', ...duration],
-            body: Buffer.concat([
-              Buffer.from(signal === null ? `exit status ${code}\n` : `signal: ${signal}\n`),
-              ...output,
-            ]),
-          })
-      })
-    })
+    const output = this.#collect(child)
+    const execTimeoutFirst = this.#execTimeoutMs > 0 && this.#execTimeoutMs < request.timeoutMs
+    const limitMs = execTimeoutFirst ? this.#execTimeoutMs : request.timeoutMs
+    let timedOut = false
+    const timer = setTimeout(() => {
+      timedOut = true
+      log.lifecycle(spec.name, `killed after ${formatDuration(limitMs)}`)
+      killGroup(child.pid)
+    }, limitMs)
+    const leave = (): void => killGroup(child.pid)
+    request.signal.addEventListener('abort', leave, { once: true })
+    feed(child, request.body, leave)
+    try {
+      const end = await ended(child)
+      if (timedOut && !execTimeoutFirst) throw new RuntimeFailure('timeout', 'no answer in time')
+      if (timedOut) return textAnswer(408, startedAt, 'Killed process.\n')
+      if (output.tooLong) throw new RuntimeFailure('unreachable', `more than ${OUTPUT_BYTES_MAX} bytes of output`)
+      if (end !== 'exit status 0') return textAnswer(500, startedAt, `${end}\n`, output.chunks)
+      const headers = [...this.#contentType(request), ...durationHeader(startedAt)]
+      return { status: 200, headers, body: Buffer.concat(output.chunks) }
+    } finally {
+      clearTimeout(timer)
+      request.signal.removeEventListener('abort', leave)
+      request.body?.unpipe(child.stdin)
+    }
   }
 
-  /** Configured, else that of the request. */
+  #collect(child: Child): { readonly chunks: Buffer[]; readonly tooLong: boolean } {
+    const output = { chunks: [] as Buffer[], tooLong: false }
+    let bytes = 0
+    const collect = (chunk: Buffer): void => {
+      bytes += chunk.byteLength
+      if (bytes <= OUTPUT_BYTES_MAX) output.chunks.push(chunk)
+      else if (!output.tooLong) {
+        output.tooLong = true
+        killGroup(child.pid)
+      }
+    }
+    child.stdout.on('data', collect)
+    const { spec, log } = this.#options
+    if (this.#combineOutput) child.stderr.on('data', collect)
+    else onLines(child.stderr, (line) => log.functionOutput(spec.name, line))
+    return output
+  }
+
+  /** Configured, else that of the request, by the route. */
   #contentType({ headers }: RuntimeRequest): readonly string[] {
-    const configured = this.#spec.envVars['content_type'] ?? header(headers, 'content-type')
+    const configured = this.#options.spec.envVars['content_type'] ?? header(headers, 'content-type')
     return configured === undefined || configured === '' ? [] : ['Content-Type', configured]
   }
 }
 
+function feed(child: Child, body: Readable | undefined, onBroken: () => void): void {
+  // A process that does not read its stdin is fine.
+  child.stdin.on('error', () => {})
+  if (body === undefined) {
+    child.stdin.end()
+    return
+  }
+  body.once('error', onBroken)
+  body.pipe(child.stdin)
+}
+
+/** Once it is gone and its output has ended: `exit status 0`, or what else became of it. @throws RuntimeFailure */
+function ended(child: Child): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.on('error', (error) => reject(new RuntimeFailure('unreachable', error.message)))
+    child.on('close', (code, signal) => resolve(signal === null ? `exit status ${code}` : `signal: ${signal}`))
+  })
+}
+
+function textAnswer(status: number, startedAt: number, text: string, output: readonly Buffer[] = []): RuntimeAnswer {
+  const headers = ['Content-Type', 'text/plain', ...durationHeader(startedAt)]
+  return { status, headers, body: Buffer.concat([Buffer.from(text), ...output]) }
+}
+
 /** `Http_*` as the classic watchdog sets them: every header under its canonical name, `-` as `_`, first value only. */
-function httpEnvironment({ method, path, headers }: RuntimeRequest): Record<string, string> {
+function httpEnvironment({ method, path, headers, body }: RuntimeRequest): Record<string, string> {
   const environment: Record<string, string> = {}
   for (let index = 0; index < headers.length; index += 2) {
     const canonical = (headers[index] as string)
@@ -165,7 +176,9 @@ function httpEnvironment({ method, path, headers }: RuntimeRequest): Record<stri
     environment[`Http_${canonical.replaceAll('-', '_')}`] ??= headers[index + 1] as string
   }
   const [pathOnly, query] = split(path)
-  const length = header(headers, 'content-length') ?? '0'
+  const isChunked = body !== undefined && header(headers, 'content-length') === undefined
+  const length = isChunked ? '-1' : (header(headers, 'content-length') ?? '0')
+  if (isChunked) environment['Http_Transfer_Encoding'] = 'chunked'
   environment['Http_Method'] = method
   environment['Http_ContentLength'] = length
   environment['Http_Content_Length'] = length
@@ -184,14 +197,4 @@ function header(headers: readonly string[], name: string): string | undefined {
   for (let index = 0; index < headers.length; index += 2)
     if ((headers[index] as string).toLowerCase() === name) return headers[index + 1]
   return undefined
-}
-
-/** The whole group: a shell's children too. */
-function kill(child: Child): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  try {
-    process.kill(-child.pid, 'SIGKILL')
-  } catch {
-    child.kill('SIGKILL')
-  }
 }

@@ -2,6 +2,8 @@
 
 import type { Readable } from 'node:stream'
 
+import { parseDuration } from '../../sdk/index.ts'
+
 /** How a function is started. */
 export type RuntimeSpec =
   /** A folder with `module.exports = async (event, context)` or the same as an ES module's default export. */
@@ -26,7 +28,8 @@ export interface RuntimeRequest {
   readonly path: string
   /** Flat name, value list, hop-by-hop headers already removed. */
   readonly headers: readonly string[]
-  readonly body: Readable
+  /** Undefined: there is none. */
+  readonly body: Readable | undefined
   readonly timeoutMs: number
   /** Aborted when the caller leaves. */
   readonly signal: AbortSignal
@@ -36,10 +39,11 @@ export interface RuntimeAnswer {
   readonly status: number
   /** Flat name, value list. */
   readonly headers: readonly string[]
+  /** A stream must be read to its end or destroyed. */
   readonly body: Readable | Uint8Array
 }
 
-/** `unreachable`: the process is not there or went away. `timeout`: it did not answer in time. */
+/** `unreachable`: the process is not there or went away. `timeout`: it did not answer in the time of the request. */
 export class RuntimeFailure extends Error {
   readonly kind: 'unreachable' | 'timeout'
 
@@ -81,9 +85,30 @@ export function functionEnvironment(spec: FunctionSpec): Record<string, string> 
   }
 }
 
+/** A watchdog's duration: Go's form, or a bare number of seconds. 0 where it is off, absent or unreadable. */
+export function watchdogDurationMs(text: string | undefined): number {
+  if (text === undefined) return 0
+  return parseDuration(/^\d+$/.test(text) ? `${text}s` : text) ?? 0
+}
+
+/** `X-Duration-Seconds` as watchdogs write it. */
+export function durationHeader(startedAt: number): readonly [string, string] {
+  return ['X-Duration-Seconds', ((performance.now() - startedAt) / 1000).toFixed(6)]
+}
+
+/** The whole process group of a detached child: a shell's children too. */
+export function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Nobody is left in it.
+  }
+}
+
 const LINE_CHARS_MAX = 8192
 
-/** Splits a stream into lines of bounded length. */
+/** Splits a stream into lines of bounded length; the rest of a longer one is left out. */
 export function onLines(stream: Readable, line: (text: string) => void): void {
   let rest = ''
   stream.setEncoding('utf8')

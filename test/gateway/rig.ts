@@ -1,0 +1,168 @@
+// A real gateway for a test, with the fixtures' functions, and a plain HTTP client that hides nothing.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import { startGateway } from '../../src/gateway/gateway.ts'
+import type { FunctionSpec, Gateway, GatewayLog, GatewayOptions } from '../../src/gateway/gateway.ts'
+
+export const FIXTURES = fileURLToPath(new URL('./fixtures/', import.meta.url))
+export const NAMESPACE = 'openfaas-fn'
+
+type SpecParts = Partial<Omit<FunctionSpec, 'name' | 'runtime'>>
+
+/** A function of `fixtures/<folder>`. */
+export function nodeFunction(name: string, folder: string, parts: SpecParts = {}): FunctionSpec {
+  return { ...specOf(name, parts), runtime: { kind: 'node', handler: join(FIXTURES, folder) } }
+}
+
+/** A command run in `fixtures/processes`. */
+export function processFunction(name: string, command: string, parts: SpecParts = {}): FunctionSpec {
+  return {
+    ...specOf(name, { envProcess: command, ...parts }),
+    runtime: { kind: 'process', command, directory: join(FIXTURES, 'processes') },
+  }
+}
+
+function specOf(name: string, parts: SpecParts): Omit<FunctionSpec, 'runtime'> {
+  return {
+    name,
+    namespace: NAMESPACE,
+    image: `local/${name}:1`,
+    envProcess: '',
+    envVars: {},
+    labels: {},
+    annotations: {},
+    ...parts,
+  }
+}
+
+export class RecordedLog implements GatewayLog {
+  readonly requests: string[] = []
+  readonly output: { readonly name: string; readonly line: string }[] = []
+  readonly events: { readonly name: string; readonly line: string }[] = []
+
+  request(line: string): void {
+    this.requests.push(line)
+  }
+
+  functionOutput(name: string, line: string): void {
+    this.output.push({ name, line })
+  }
+
+  lifecycle(name: string, line: string): void {
+    this.events.push({ name, line })
+  }
+}
+
+export interface Rig extends AsyncDisposable {
+  readonly gateway: Gateway
+  readonly log: RecordedLog
+  readonly directory: string
+  call(path: string, options?: CallOptions): Promise<Answer>
+}
+
+/** Starts a gateway on a free port with a state directory of its own and deploys `specs`. */
+export async function startRig(
+  specs: readonly FunctionSpec[],
+  options: Partial<Omit<GatewayOptions, 'log' | 'namespace'>> = {},
+): Promise<Rig> {
+  const directory = mkdtempSync(join(tmpdir(), 'gateway-test-'))
+  const log = new RecordedLog()
+  const gateway = await startGateway({
+    port: 0,
+    stateDir: join(directory, 'state'),
+    ...options,
+    namespace: NAMESPACE,
+    log,
+  })
+  for (const spec of specs) await gateway.deploy(spec)
+  return {
+    gateway,
+    log,
+    directory,
+    call: (path, callOptions) => call(gateway.address, path, callOptions),
+    async [Symbol.asyncDispose]() {
+      await gateway.close()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export interface CallOptions {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  readonly body?: string | Uint8Array
+  readonly signal?: AbortSignal
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: readonly string[]
+  readonly body: Buffer
+  readonly text: string
+}
+
+/** Sends the path as it is written: nothing is normalised, nothing followed. Rejects when the answer breaks off. */
+export async function call(address: string, path: string, options: CallOptions = {}): Promise<Answer> {
+  const { body } = options
+  const response = await open(address, path, {
+    ...options,
+    method: options.method ?? (body === undefined ? 'GET' : 'POST'),
+  })
+  const chunks: Buffer[] = []
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
+  const all = Buffer.concat(chunks)
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    rawHeaders: response.rawHeaders,
+    body: all,
+    text: all.toString('utf8'),
+  }
+}
+
+/** As `call`, with the answer's body left to be read. */
+export function open(address: string, path: string, options: CallOptions): Promise<IncomingMessage> {
+  const { hostname, port } = new URL(address)
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      hostname,
+      port,
+      path,
+      method: options.method ?? 'GET',
+      headers: options.headers as Record<string, string | string[]> | undefined,
+      agent: false,
+      signal: options.signal,
+    })
+    request.on('response', resolve)
+    request.on('error', reject)
+    request.end(options.body)
+  })
+}
+
+const DEADLINE_MS = 20_000
+
+/** Waits for a condition; fails, naming it, when it does not come true in time. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`did not happen: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** False once the process is gone, or is only waiting to be reaped. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
