@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { SqliteDeadLetters } from '../../src/delivery/dead-letters.ts'
+import type { DeadLetter } from '../../src/sdk/index.ts'
+import { message } from './rig.ts'
+
+let folder = ''
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'letters-'))))
+afterEach(() => rmSync(folder, { recursive: true }))
+
+const FULL: DeadLetter = {
+  message: message('1', {
+    body: Uint8Array.from([0, 255, 13, 10]),
+    headers: { 'X-A': '1' },
+    contentType: 'text/plain',
+    orderingKey: 'k',
+    path: '/x',
+    attempt: 3,
+    timestampMs: 5,
+    target: 'a.fn',
+  }),
+  function: 'a.fn',
+  reason: 'answered 500',
+  status: 500,
+  attempts: 3,
+  failedAtMs: 7,
+}
+
+test('a letter comes back whole after the file was closed and opened again', async () => {
+  const path = join(folder, 'sub', 'letters.db')
+  using first = new SqliteDeadLetters(path)
+  await first.put(FULL)
+  first.close()
+  using again = new SqliteDeadLetters(path)
+  const [stored] = again.list(10)
+  expect(stored).toMatchObject({ ...FULL, number: 1, message: { ...FULL.message, body: expect.any(Uint8Array) } })
+  expect([...(stored?.message.body ?? [])]).toEqual([0, 255, 13, 10])
+})
+
+test('what a letter does not state stays absent', async () => {
+  using letters = new SqliteDeadLetters(':memory:')
+  const bare: DeadLetter = { message: message('1'), function: 'a', reason: 'r', attempts: 0, failedAtMs: 1.6 }
+  await letters.put(bare)
+  const [stored] = letters.list(1)
+  expect(stored).not.toHaveProperty('status')
+  for (const name of ['contentType', 'orderingKey', 'path']) expect(stored?.message).not.toHaveProperty(name)
+  expect(stored?.failedAtMs).toBe(2)
+})
+
+test('pages oldest first', async () => {
+  using letters = new SqliteDeadLetters(':memory:')
+  await Promise.all(['1', '2', '3'].map((id) => letters.put({ ...FULL, message: message(id) })))
+  expect(letters.count()).toBe(3)
+  const page = letters.list(2)
+  expect(page.map(({ message: { id } }) => id)).toEqual(['1', '2'])
+  expect(letters.list(2, page[1]?.number).map(({ message: { id } }) => id)).toEqual(['3'])
+})
+
+test('a closed store refuses a letter, so that its event stays unsettled', async () => {
+  const letters = new SqliteDeadLetters(':memory:')
+  letters.close()
+  await expect(letters.put(FULL)).rejects.toMatchObject({ code: 'HUB_STATE_UNUSABLE' })
+})
