@@ -101,8 +101,12 @@ export class HubEvents implements DeliveryEvents {
         : {}),
     }
     if (failed) this.#repeated('warn', 'invocation.failed', `${name} ${status}`, what, { ...fields, ...bodies })
-    else
-      this.#log(this.#options.printResponse ? 'info' : 'debug', 'invocation.answered', what, { ...fields, ...bodies })
+    else {
+      // Whoever asks for bodies only must not have to lower the level as well.
+      const { printResponse, printResponseBody, printRequestBody } = this.#options
+      const level = printResponse || printResponseBody || printRequestBody ? 'info' : 'debug'
+      this.#log(level, 'invocation.answered', what, { ...fields, ...bodies })
+    }
   }
 
   retrying(
