@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest'
+
+import { Ledger } from '../../src/delivery/ledger.ts'
+import type { DeliveryEnd } from '../../src/delivery/ledger.ts'
+import { TelemetryRig } from './rig.ts'
+
+test('invocations are counted by connector, function and status, and timed in seconds', async () => {
+  const rig = new TelemetryRig()
+  const meter = rig.metrics.invocationMeter('mqtt', 'echo')
+  expect(rig.metrics.invocationMeter('mqtt', 'echo')).toBe(meter)
+  meter.finished(200, 1000)
+  meter.finished(200, 3000)
+  meter.finished(0, 10)
+  for (let scrape = 0; scrape < 2; scrape++) {
+    expect(await rig.sample('invocations_total{connector="mqtt",function="echo",code="200"}')).toBe(2)
+    expect(await rig.sample('invocations_total{connector="mqtt",function="echo",code="0"}')).toBe(1)
+  }
+  expect(await rig.sample('invocation_seconds_count{connector="mqtt"}')).toBe(3)
+  expect(await rig.sample('invocation_seconds_sum{connector="mqtt"}')).toBeCloseTo(4.01)
+})
+
+test('the ends of deliveries and what is in flight add up to what was received', async () => {
+  const rig = new TelemetryRig()
+  const ledger = new Ledger(0)
+  ledger.measureInFlight(() => 2)
+  const ends: DeliveryEnd[] = ['acked', 'acked', 'unmatched', 'filtered', 'deadLettered', 'returned']
+  for (let count = 0; count < ends.length + 2; count++) ledger.received()
+  for (const end of ends)
+    ledger.ended({ id: '', source: '', topic: '', receivedAtMs: 0, durationMs: 0, end, calls: [] })
+  rig.metrics.watch({
+    ledgers: () => [
+      { connector: 'mqtt', counts: ledger.counts, imbalance: ledger.imbalance, invoking: 1, inFlightMax: 9 },
+    ],
+    discoveryAgeSeconds: () => 4,
+    deadLettersStored: () => 7,
+  })
+  const ended: (number | undefined)[] = []
+  for (const end of ['acked', 'unmatched', 'filtered', 'dead_lettered', 'returned'])
+    ended.push(await rig.sample(`deliveries_total{connector="mqtt",end="${end}"}`))
+  expect(ended).toEqual([2, 1, 1, 1, 1])
+  const own: (number | undefined)[] = []
+  for (const name of [
+    'deliveries_received_total',
+    'deliveries_in_flight',
+    'ledger_imbalance',
+    'invocations_in_flight',
+    'invocations_in_flight_max',
+  ])
+    own.push(await rig.sample(`${name}{connector="mqtt"}`))
+  expect(own).toEqual([8, 2, 0, 1, 9])
+  expect([await rig.sample('discovery_age_seconds'), await rig.sample('dead_letters_stored')]).toEqual([4, 7])
+})
+
+test('a connector is in one state at a time', async () => {
+  const rig = new TelemetryRig()
+  rig.events.connectorState('mqtt', 'failing', 'x')
+  rig.events.connectorState('mqtt', 'active', 'x')
+  const state = (name: string): Promise<number | undefined> =>
+    rig.sample(`connector_state{connector="mqtt",state="${name}"}`)
+  expect([await state('failing'), await state('active')]).toEqual([0, 1])
+})
+
+test("a connector's own counter is shared by name and labelled by connector", async () => {
+  const rig = new TelemetryRig()
+  rig.events.sourceCounter('a', 'fires_total', 'Fires.', ['kind']).add(2, { kind: 'x' })
+  rig.events.sourceCounter('b', 'fires_total', 'Fires.', ['kind']).add(3, { kind: 'x' })
+  expect(await rig.sample('fires_total{connector="a",kind="x"}')).toBe(2)
+  expect(await rig.sample('fires_total{connector="b",kind="x"}')).toBe(3)
+  for (const name of ['fires', 'Fires_total', '1_total'])
+    expect(() => rig.events.sourceCounter('a', name, 'x', [])).toThrowError(
+      expect.objectContaining({ code: 'HUB_CONNECTOR_BROKEN' }),
+    )
+})
