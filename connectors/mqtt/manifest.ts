@@ -6,7 +6,7 @@ export const manifest = defineManifest({
   name: 'mqtt',
   title: 'MQTT',
   description: 'A function is invoked with each message of its topics; + and # are wildcards.',
-  status: 'alpha',
+  status: 'beta',
   guarantee: 'at-least-once',
   guaranteeNote: 'With QoS 1 or 2 and a persistent session (clean: false); QoS 0 is at most once.',
   trigger: 'topic',
