@@ -64,6 +64,7 @@ const rows = (
       name,
       String(sent[name]),
       String(counts.received),
+      String(invocations[name]),
       String(counts.acked),
       String(counts.deadLettered),
       agrees ? 'yes' : 'NO',
