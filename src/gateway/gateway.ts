@@ -64,6 +64,8 @@ export interface Gateway extends AsyncDisposable {
 
 const UPSTREAM_TIMEOUT_MS = 60_000
 const ASYNC_BODY_BYTES_MAX = 1024 * 1024
+/** Answers wait in memory for their callback, as many as calls run at once. */
+const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
 const CALLS_QUEUED_MAX = 1_000_000
 const QUEUE_IN_FLIGHT_MAX = 50
 const HEADER_BYTES_MAX = 64 * 1024
@@ -192,7 +194,7 @@ class LocalGateway implements Gateway {
       path: join(stateDir, 'queue.db'),
       clock: this.#clock,
       callsMax: CALLS_QUEUED_MAX,
-      responseBytesMax: ASYNC_BODY_BYTES_MAX,
+      responseBytesMax: CALLBACK_BYTES_MAX,
       userAgent: `connector-hub-queue/${VERSION}`,
       log: (line) => log.request(line),
     })

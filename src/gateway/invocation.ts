@@ -3,6 +3,8 @@
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { PassThrough } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { errorText } from '../sdk/index.ts'
@@ -93,7 +95,7 @@ async function answer(
       method: request.method ?? 'POST',
       path,
       headers: identity.forwarded,
-      body: hasBody(request) ? request : undefined,
+      body: hasBody(request) ? bodyOf(request) : undefined,
       timeoutMs: upstreamTimeoutMs,
       signal: left.signal,
     })
@@ -133,6 +135,23 @@ async function reply(
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/**
+ * The body as the function reads it. Not the request itself: a runtime that stops reading destroys what it was given, and
+ * with the request the connection would go that the answer is still to be sent on.
+ */
+function bodyOf(request: IncomingMessage): Readable {
+  const body = new PassThrough()
+  request.once('error', (error) => body.destroy(error))
+  body.once('close', () => {
+    request.unpipe(body)
+    // A client that sends everything before it reads the answer must be able to.
+    request.resume()
+  })
+  // Destroyed with an error when the caller leaves; whoever reads it hears that.
+  body.on('error', () => {})
+  return request.pipe(body)
 }
 
 /** The call's id, start time and origin: kept where the caller states them, made where not. */

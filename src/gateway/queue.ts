@@ -4,7 +4,7 @@
 import { request } from 'undici'
 
 import { Fifo } from '../delivery/fifo.ts'
-import { HubError, errorText, redactUrl } from '../sdk/index.ts'
+import { HubError, errorText, formatSize, redactUrl } from '../sdk/index.ts'
 import type {
   Clock,
   ClockTimer,
@@ -50,7 +50,7 @@ export interface QueueOptions {
   readonly path: string
   readonly clock: Clock
   readonly callsMax: number
-  /** Kept of each answer for the callback. */
+  /** Kept of each answer for the callback; a longer one is cut, and the log says so. */
   readonly responseBytesMax: number
   readonly userAgent: string
   readonly log: (line: string) => void
@@ -218,40 +218,44 @@ export class AsyncQueue implements Disposable {
 
   /** Once, not followed anywhere, and its failure is only logged: so it is in OpenFaaS. Never rejects. */
   async #callBack(url: string, row: Row, result: FunctionResult): Promise<void> {
-    const own = new Set([
-      'x-call-id',
-      'x-duration-seconds',
-      'x-function-name',
-      'x-function-status',
-      'x-retry',
-      'x-retry-max',
-      'content-length',
-      'connection',
-      'keep-alive',
-      'transfer-encoding',
-      'user-agent',
-    ])
-    const headers: string[] = []
-    for (let index = 0; index < result.headers.length; index += 2)
-      if (!own.has((result.headers[index] as string).toLowerCase()))
-        headers.push(result.headers[index] as string, result.headers[index + 1] as string)
-    headers.push('X-Call-Id', row.call_id, 'X-Duration-Seconds', (result.durationMs / 1000).toFixed(6))
-    headers.push('X-Function-Name', row.function, 'X-Function-Status', String(result.status))
-    headers.push('X-Retry', String(result.retries), 'X-Retry-Max', String(result.retriesMax))
-    headers.push('User-Agent', this.#options.userAgent)
+    const shownUrl = redactUrl(url)
+    const { responseBytesMax, userAgent, log } = this.#options
+    if (result.body.byteLength >= responseBytesMax)
+      log(`The answer of ${row.function} is cut at ${formatSize(responseBytesMax)} for its callback`)
     try {
       const { statusCode, body } = await request(url, {
         method: 'POST',
-        headers,
+        headers: [...callbackHeaders(row, result), 'User-Agent', userAgent],
         body: result.body,
         signal: AbortSignal.timeout(CALLBACK_TIMEOUT_MS),
       })
       await body.dump()
-      this.#options.log(`Posted result for ${row.function} to callback-url: ${redactUrl(url)}, status: ${statusCode}`)
+      log(`Posted result for ${row.function} to callback-url: ${shownUrl}, status: ${statusCode}`)
     } catch (error) {
-      this.#options.log(
-        `Error posting result for ${row.function} to callback-url: ${redactUrl(url)}: ${errorText(error)}`,
-      )
+      log(`Error posting result for ${row.function} to callback-url: ${shownUrl}: ${errorText(error)}`)
     }
   }
+}
+
+/** Set by the callback itself, or a matter of the connection that the answer came over. */
+const NOT_COPIED = new Set([
+  'connection', 'content-length', 'keep-alive', 'trailer', 'transfer-encoding', 'upgrade', 'user-agent', 'x-call-id',
+  'x-duration-seconds', 'x-function-name', 'x-function-status', 'x-retry', 'x-retry-max',
+]) // prettier-ignore
+
+/** The function's own headers and the call's (OpenFaaS contract, callback). */
+function callbackHeaders(row: Row, result: FunctionResult): string[] {
+  const headers = Object.entries({
+    'X-Call-Id': row.call_id,
+    'X-Duration-Seconds': (result.durationMs / 1000).toFixed(6),
+    'X-Function-Name': row.function,
+    'X-Function-Status': String(result.status),
+    'X-Retry': String(result.retries),
+    'X-Retry-Max': String(result.retriesMax),
+  }).flat()
+  for (let index = 0; index < result.headers.length; index += 2) {
+    const [name, value] = result.headers.slice(index, index + 2) as [string, string]
+    if (!NOT_COPIED.has(name.toLowerCase())) headers.push(name, value)
+  }
+  return headers
 }

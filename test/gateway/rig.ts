@@ -1,6 +1,6 @@
 // A real gateway for a test, with the fixtures' functions, and a plain HTTP client that hides nothing.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -157,12 +157,13 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
-/** False once the process is gone, or is only waiting to be reaped. */
+/** False once the process is gone, or is only waiting for its parent to take notice. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
-  } catch {
-    return false
+    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch (error) {
+    // Without /proc the signal alone tells.
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' && !existsSync('/proc/self')
   }
 }

@@ -113,7 +113,7 @@ export class ProcessRuntime implements FunctionRuntime {
     } finally {
       clearTimeout(timer)
       request.signal.removeEventListener('abort', leave)
-      request.body?.unpipe(child.stdin)
+      request.body?.destroy()
     }
   }
 

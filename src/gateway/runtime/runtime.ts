@@ -28,7 +28,7 @@ export interface RuntimeRequest {
   readonly path: string
   /** Flat name, value list, hop-by-hop headers already removed. */
   readonly headers: readonly string[]
-  /** Undefined: there is none. */
+  /** Undefined: there is none. The runtime destroys it when it will read no more. */
   readonly body: Readable | undefined
   readonly timeoutMs: number
   /** Aborted when the caller leaves. */

@@ -1,0 +1,235 @@
+// The async route, its worker and its callbacks (OpenFaaS contract, asynchronous invocation).
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { retrySettings } from '../../src/gateway/queue-worker.ts'
+import { startReceiver } from './receiver.ts'
+import type { Received, Receiver } from './receiver.ts'
+import { nodeFunction, processFunction, startRig, until } from './rig.ts'
+import type { Answer, Rig } from './rig.ts'
+
+const QUICK = { 'com.openfaas.retry.min_wait': '10ms', 'com.openfaas.retry.max_wait': '20ms' }
+const UUID = /^[0-9a-f-]{36}$/
+
+let rig: Rig
+let receiver: Receiver
+
+beforeAll(async () => {
+  rig = await startRig([
+    nodeFunction('echo', 'echo'),
+    processFunction('cat', 'cat'),
+    nodeFunction('thrice', 'misbehave', { annotations: { ...QUICK, 'com.openfaas.retry.attempts': '2' } }),
+    nodeFunction('odd', 'misbehave', {
+      annotations: { ...QUICK, 'com.openfaas.retry.attempts': '1', 'com.openfaas.retry.codes': '404, 418' },
+    }),
+    nodeFunction('once', 'misbehave', { annotations: { 'com.openfaas.retry.attempts': '0' } }),
+  ])
+  receiver = await startReceiver()
+})
+afterAll(async () => {
+  await rig[Symbol.asyncDispose]()
+  await receiver[Symbol.asyncDispose]()
+})
+
+function post(path: string, headers: Record<string, string> = {}, body: string | Uint8Array = ''): Promise<Answer> {
+  return rig.call(`/async-function/${path}`, { method: 'POST', headers, body })
+}
+
+let calls = 0
+/** Queues a call with a callback of its own and waits for that. */
+async function callback(path: string, headers: Record<string, string> = {}, body = ''): Promise<Received> {
+  const url = `/done/${++calls}`
+  const answer = await post(path, { 'X-Callback-Url': `${receiver.url}${url}`, ...headers }, body)
+  expect(answer).toMatchObject({ status: 202, text: '' })
+  const mine = (): Received[] => receiver.received.filter((one) => one.url === url)
+  await until(`the callback of ${path}`, () => mine().length > 0)
+  expect(mine()).toHaveLength(1)
+  return mine()[0] as Received
+}
+
+describe('accepting', () => {
+  test('202, nothing in the body, an id and a start time', async () => {
+    const answer = await post('echo', {}, 'hello')
+    expect(answer).toMatchObject({ status: 202, text: '' })
+    expect(answer.headers['x-call-id']).toMatch(UUID)
+    expect(answer.headers['x-start-time']).toMatch(/^\d{19}$/)
+    expect(answer.headers).toHaveProperty('x-served-by')
+    expect(rig.log.requests).toContain(`[${answer.headers['x-call-id'] as string}] Queueing (5) bytes for: echo.`)
+  })
+
+  test('an id of its own is not echoed', async () => {
+    expect((await post('echo', { 'X-Call-Id': 'mine' })).headers).not.toHaveProperty('x-call-id')
+  })
+
+  test.each(['GET', 'PUT', 'DELETE', 'HEAD'])('%s is a 405', async (method) => {
+    expect(await rig.call('/async-function/echo', { method })).toMatchObject({ status: 405, text: '' })
+  })
+
+  test.each(['/async-function/', '/async-function/..', '/async-function/a%2Fb'])('%s is a 404', async (path) => {
+    expect((await rig.call(path, { method: 'POST' })).status).toBe(404)
+  })
+
+  test.each(['http://[::1', ':no-scheme', 'http://host/%zz', 'http://host:port/', 'two words'])(
+    'callback URL %s is a 400',
+    async (url) => {
+      expect((await post('echo', { 'X-Callback-Url': url })).status).toBe(400)
+    },
+  )
+
+  test('a relative callback URL is not refused', async () => {
+    expect((await post('echo', { 'X-Callback-Url': '/function/echo' })).status).toBe(202)
+  })
+
+  test('1 MiB is accepted and arrives; one byte more is a 413', async () => {
+    const body = 'abcdefgh'.repeat(128 * 1024)
+    expect((await callback('cat', {}, body)).body).toBe(body)
+    expect((await post('cat', {}, `${body}x`)).status).toBe(413)
+  })
+
+  test('whether the function exists is not asked', async () => {
+    await using own = await startRig([])
+    expect((await own.call('/async-function/nobody.nowhere', { method: 'POST' })).status).toBe(202)
+    expect(own.gateway.queueLength).toBe(1)
+  })
+})
+
+describe('the call', () => {
+  test('is a POST with the headers, body, sub-path and query that were queued', async () => {
+    const headers = { 'X-Call-Id': 'mine', 'X-Mine': 'yes', Authorization: 'Bearer t', 'Content-Type': 'text/plain' }
+    const { body } = await callback('echo/v1/items?limit=5', { ...headers, Constructor: 'odd name' }, 'hello')
+    expect(JSON.parse(body)).toMatchObject({
+      method: 'POST',
+      path: '/v1/items',
+      query: { limit: '5' },
+      body: 'hello',
+      headers: {
+        'x-call-id': 'mine',
+        'x-mine': 'yes',
+        authorization: 'Bearer t',
+        'content-type': 'text/plain',
+        constructor: 'odd name',
+        'x-forwarded-host': new URL(rig.gateway.address).host,
+      },
+    })
+  })
+
+  test('counts as an invocation when it runs, not when it is queued', async () => {
+    await using own = await startRig([nodeFunction('echo', 'echo')])
+    const count = async (): Promise<string | undefined> =>
+      (await own.call('/metrics')).text
+        .split('\n')
+        .find((line) => line.startsWith('gateway_function_invocation_total{'))
+    await own.call('/async-function/echo', { method: 'POST' })
+    await until('it has run', () => own.gateway.queueLength === 0)
+    expect(await count()).toBe('gateway_function_invocation_total{function_name="echo.openfaas-fn",code="200"} 1')
+  })
+})
+
+describe('the callback', () => {
+  test('has the answer, its headers and those of the call', async () => {
+    const { method, headers, body } = await callback('once/refuse?code=201', { 'X-Call-Id': 'mine' })
+    expect({ method, body }).toEqual({ method: 'POST', body: 'refused' })
+    expect(headers).toMatchObject({
+      'x-call-id': 'mine',
+      'x-function-name': 'once',
+      'x-function-status': '201',
+      'x-mine': 'yes',
+      'content-type': 'text/html; charset=utf-8',
+      'x-retry': '0',
+      'x-retry-max': '0',
+    })
+    expect(headers['x-duration-seconds']).toMatch(/^\d+\.\d{6}$/)
+    expect(headers['x-start-time']).toMatch(/^\d{19}$/)
+    expect(headers['user-agent']).toMatch(/^\S+\/\S+$/)
+  })
+
+  test('comes after the last retry, with both counts equal', async () => {
+    const { headers } = await callback('thrice/refuse?code=500')
+    expect(headers).toMatchObject({ 'x-function-status': '500', 'x-retry': '2', 'x-retry-max': '2' })
+  })
+
+  test('a status that is not retried ends it at once', async () => {
+    const { headers } = await callback('thrice/refuse?code=404')
+    expect(headers).toMatchObject({ 'x-function-status': '404', 'x-retry': '0', 'x-retry-max': '2' })
+  })
+
+  test('the codes of the annotation replace the defaults', async () => {
+    expect((await callback('odd/refuse?code=404')).headers).toMatchObject({ 'x-retry': '1', 'x-retry-max': '1' })
+    expect((await callback('odd/refuse?code=500')).headers).toMatchObject({ 'x-retry': '0', 'x-retry-max': '1' })
+  })
+
+  test('a function that crashes is a platform error and is retried, whatever the codes', async () => {
+    const { headers } = await callback('odd/exit')
+    expect(headers).toMatchObject({ 'x-function-status': '500', 'x-retry': '1' })
+  })
+
+  test('a redirect is not followed', async () => {
+    await using moved = await startReceiver(302, { Location: `${receiver.url}/moved` })
+    await post('once/fine', { 'X-Callback-Url': `${moved.url}/here` })
+    await until('it is logged', () =>
+      rig.log.requests.includes(`Posted result for once to callback-url: ${moved.url}/here, status: 302`),
+    )
+    expect(moved.received.map(({ method }) => method)).toEqual(['POST'])
+    expect(receiver.received.filter(({ url }) => url === '/moved')).toEqual([])
+  })
+
+  test('one that nobody takes is logged without its password, once, and the call is over', async () => {
+    await using own = await startRig([nodeFunction('once', 'misbehave')])
+    const gone = await startReceiver()
+    await gone[Symbol.asyncDispose]()
+    const url = gone.url.replace('http://', 'http://user:secret@')
+    await own.call('/async-function/once/fine', { method: 'POST', headers: { 'X-Callback-Url': url } })
+    await until('it is over', () => own.gateway.queueLength === 0)
+    const lines = own.log.requests.filter((line) => line.startsWith('Error posting result for once'))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).not.toContain('secret')
+  })
+
+  test('may be a function', async () => {
+    await using own = await startRig([nodeFunction('once', 'misbehave'), processFunction('cat', 'cat')])
+    const url = `${own.gateway.address}/function/cat`
+    await own.call('/async-function/once/fine', { method: 'POST', headers: { 'X-Callback-Url': url } })
+    await until('both have run', () => own.gateway.queueLength === 0)
+    expect(own.log.requests.filter((line) => line.startsWith('Forwarded')).map((line) => line.split(' - ')[0])).toEqual(
+      ['Forwarded [POST] to /function/once/fine', 'Forwarded [POST] to /function/cat'],
+    )
+  })
+})
+
+describe('retry annotations', () => {
+  const prefixed = (settings: Record<string, string>): ReturnType<typeof retrySettings> =>
+    retrySettings(
+      Object.fromEntries(Object.entries(settings).map(([key, value]) => [`com.openfaas.retry.${key}`, value])),
+    )
+
+  test('are read', () => {
+    expect(prefixed({ attempts: '3', codes: '500, 503', min_wait: '2s', max_wait: '1m30s' })).toMatchObject({
+      attempts: 3,
+      codes: new Set([500, 503]),
+      minWaitMs: 2000,
+      maxWaitMs: 90_000,
+    })
+  })
+
+  test.each([
+    ['attempts', 'many'],
+    ['attempts', '-1'],
+    ['codes', ''],
+    ['codes', '500,teapot'],
+    ['codes', '999'],
+    ['min_wait', '5'],
+    ['max_wait', 'soon'],
+  ])('%s: "%s" falls back to the default', (key, value) => {
+    expect(prefixed({ [key]: value })).toEqual(retrySettings({}))
+  })
+
+  test('without them it is 10 attempts from 10 s to 120 s, on the documented statuses', () => {
+    expect(retrySettings({})).toEqual({
+      attempts: 10,
+      codes: new Set([408, 429, 500, 502, 503, 504]),
+      minWaitMs: 10_000,
+      maxWaitMs: 120_000,
+      jitter: 'none',
+    })
+  })
+})
