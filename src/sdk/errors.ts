@@ -88,14 +88,6 @@ export const ERROR_CODES = {
     meaning: 'The state directory or its database cannot be opened.',
     fix: 'Set stateDir to a writable directory on a local disk.',
   },
-  HUB_FUNCTION_START: {
-    meaning: 'The bundled gateway could not start a function.',
-    fix: "Check handler and fprocess in the stack file and the function's own error output.",
-  },
-  HUB_DRAIN_TIMEOUT: {
-    meaning: 'The shutdown ended before everything in flight was settled; the broker delivers the rest again.',
-    fix: 'Raise drainTimeout (and the grace period of the pod) above your longest function.',
-  },
   HUB_USAGE: {
     meaning: 'The command line is not understood.',
     fix: 'See `connector-hub --help`.',

@@ -1,0 +1,22 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+import { expect, test } from 'vitest'
+
+import { ERROR_CODES } from '../../src/sdk/index.ts'
+import { generated } from './generate.ts'
+
+test('the generated tables of every README are those of the declarations (npm run docs)', async () => {
+  for (const [path, text] of await generated()) expect(readFileSync(path, 'utf8'), path).toBe(text)
+})
+
+test('every documented error code is used somewhere', () => {
+  const sources = execFileSync(
+    'grep',
+    ['-rhoE', '--include=*.ts', '--exclude=errors.ts', 'HUB_[A-Z]+_[A-Z_]*[A-Z]', 'src', 'connectors'],
+    { encoding: 'utf8' },
+  )
+  const used = new Set(sources.split('\n'))
+  const documented = Object.keys(ERROR_CODES)
+  expect(documented.filter((code) => !used.has(code))).toEqual([])
+})
