@@ -104,7 +104,7 @@ function initial({ options }: Field): string {
   if (value === undefined) return ''
   return Array.isArray(value) && value.length === 0
     ? 'empty'
-    : `\`${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}\``
+    : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
 }
 
 function table(header: readonly string[], body: readonly (readonly string[])[]): string {
