@@ -90,7 +90,7 @@ class LocalGateway implements Gateway {
   readonly #upstreamTimeoutMs: number
   readonly #functions: Functions
   readonly #metrics: GatewayMetrics
-  readonly #reaper = new Reaper()
+  readonly #reaper: Reaper
   readonly #server: Server
   readonly #socketDirectory: string
   readonly #queue: AsyncQueue
@@ -104,6 +104,7 @@ class LocalGateway implements Gateway {
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
     this.#queue = this.#openQueue()
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
+    this.#reaper = new Reaper(this.#socketDirectory)
     this.#functions = new Functions({
       namespace: options.namespace,
       clock: this.#clock,

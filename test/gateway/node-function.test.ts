@@ -123,8 +123,9 @@ describe('the answer', () => {
   })
 
   test('a header that HTTP cannot carry injects nothing and is an error of the function', async () => {
-    const { status, headers } = await rig.call('/function/answers/bad-header')
+    const { status, headers, text } = await rig.call('/function/answers/bad-header')
     expect(status).toBe(500)
+    expect(text).toContain('X-Bad')
     expect(headers).not.toHaveProperty('set-cookie')
   })
 

@@ -208,8 +208,9 @@ function answer(
     response.end(body)
   } catch (error) {
     console.error(error)
-    // A header or status that HTTP cannot carry, a value that JSON cannot: the gateway says that there is no answer.
-    response.destroy()
+    // A header or status that HTTP cannot carry, or a value that JSON cannot.
+    for (const name of response.getHeaderNames()) response.removeHeader(name)
+    response.writeHead(500, { 'Content-Type': 'text/plain; charset=utf-8' }).end(textOf(error))
   }
 }
 

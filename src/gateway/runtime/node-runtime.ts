@@ -38,12 +38,18 @@ const PING_TIMEOUT_MS = 1000
 const CRASH_BACKOFF = { minWaitMs: 100, maxWaitMs: 10_000, jitter: 'none' } as const
 /** One that lived this long did not crash at its start. */
 const STABLE_MS = 10_000
+/** From the first broken connection to the exit of the process. */
+const EXIT_WAIT_MS = 2000
 const CONNECTIONS_MAX = 256
 const HEADER_BYTES_MAX = 64 * 1024
 
 interface Running {
   readonly child: ChildProcess
   readonly pool: Pool
+  /** Settles when the process has ended. */
+  readonly gone: Promise<unknown>
+  /** A connection broke: the process is most likely ending, and new calls wait to know. */
+  suspect: boolean
   pinging: boolean
 }
 
@@ -100,7 +106,10 @@ export class NodeRuntime implements FunctionRuntime {
       return { status: answer.statusCode, headers: answer.headers as unknown as string[], body: answer.body }
     } catch (error) {
       clearTimeout(timer)
-      if (!timeout.signal.aborted) throw new RuntimeFailure('unreachable', errorText(error))
+      if (!timeout.signal.aborted) {
+        if (!request.signal.aborted) await this.#awaitEnd(running)
+        throw new RuntimeFailure('unreachable', errorText(error))
+      }
       if (!execTimeoutFirst) throw new RuntimeFailure('timeout', 'no answer in time')
       // As of-watchdog answers for a function that takes too long.
       const headers = ['X-OpenFaaS-Internal', 'of-watchdog', ...durationHeader(startedAt)]
@@ -116,17 +125,26 @@ export class NodeRuntime implements FunctionRuntime {
     await running.pool.destroy()
   }
 
-  #process(): Promise<Running> {
-    if (this.#closed) return Promise.reject(new RuntimeFailure('unreachable', 'removed'))
+  async #process(): Promise<Running> {
+    const before = await this.#running
+    if (before?.suspect === true) await this.#awaitEnd(before)
+    if (this.#closed) throw new RuntimeFailure('unreachable', 'removed')
     if (this.#running === undefined) {
       const waitMs = this.#notBefore - performance.now()
       if (waitMs > 0)
-        return Promise.reject(
-          new RuntimeFailure('unreachable', `it keeps crashing; next start in ${Math.ceil(waitMs)} ms`),
-        )
+        throw new RuntimeFailure('unreachable', `it keeps crashing; next start in ${Math.ceil(waitMs)} ms`)
       this.#running = this.#start()
     }
     return this.#running
+  }
+
+  /** A broken connection is heard of before the exit that broke it. */
+  async #awaitEnd(running: Running): Promise<void> {
+    running.suspect = true
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([running.gone, new Promise((resolve) => (timer = setTimeout(resolve, EXIT_WAIT_MS)))])
+    clearTimeout(timer)
+    running.suspect = false
   }
 
   async #start(): Promise<Running> {
@@ -145,6 +163,7 @@ export class NodeRuntime implements FunctionRuntime {
     if (pid !== undefined) reaper.watch(pid)
     for (const stream of [child.stdout, child.stderr])
       if (stream !== null) onLines(stream, (line) => log.functionOutput(spec.name, line))
+    const gone = new Promise((resolve) => child.once('exit', resolve))
     child.once('exit', (code, signal) => {
       if (pid !== undefined) {
         killGroup(pid)
@@ -167,7 +186,7 @@ export class NodeRuntime implements FunctionRuntime {
       bodyTimeout: 0,
       maxHeaderSize: HEADER_BYTES_MAX,
     })
-    return { child, pool, pinging: false }
+    return { child, pool, gone, suspect: false, pinging: false }
   }
 
   #ended(what: string, startedAt: number): void {
