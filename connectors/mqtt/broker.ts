@@ -11,8 +11,11 @@ import startEmbedded from './embedded.ts'
 const PASSWORD = 'correct horse battery staple'
 let topics = 0
 
-/** Mosquitto by MQTT 5 with a password, so that every scenario runs with a secret in the configuration. */
-export async function startMosquittoBroker(qos: 1 | 2): Promise<TestBroker> {
+/**
+ * Mosquitto with a password, so that every scenario runs with a secret in the configuration.
+ * @param shared replicas of a run are one shared group
+ */
+export async function startMosquittoBroker(qos: 1 | 2, shared: boolean): Promise<TestBroker> {
   const credentials = { username: 'hub', password: PASSWORD }
   const server = await startMosquitto({ credentials }).catch((error: unknown) => {
     throw error instanceof MosquittoUnavailable ? new BrokerUnavailable(error.message) : error
@@ -23,6 +26,7 @@ export async function startMosquittoBroker(qos: 1 | 2): Promise<TestBroker> {
     url: server.url,
     qos,
     clientId: `${run}-${replica}`,
+    ...(shared ? { sharedGroup: run } : {}),
     ...credentials,
   })
   return {

@@ -8,7 +8,9 @@ export const manifest = defineManifest({
   description: 'A function is invoked with each message of its topics; + and # are wildcards.',
   status: 'beta',
   guarantee: 'at-least-once',
-  guaranteeNote: 'With QoS 1 or 2 and a persistent session (clean: false); QoS 0 is at most once.',
+  guaranteeNote:
+    'With QoS 1 or 2, published as well as subscribed to, and a persistent session (clean: false); QoS 0 is at most once. ' +
+    'Replicas share only with sharedGroup.',
   trigger: 'topic',
   order: 'messages of one topic in the order of arrival',
   capabilities: {
@@ -16,7 +18,7 @@ export const manifest = defineManifest({
     settleOrder: 'any',
     reject: 'hub',
     durable: true,
-    shared: false,
+    shared: true,
     topicSyntax: 'mqtt',
   },
   fields: {
@@ -30,7 +32,7 @@ export const manifest = defineManifest({
     password: field.secret({ description: 'Password.' }),
     clientId: field.string({
       description:
-        'Names the session at the broker; by default connector-hub-<instance>. Two replicas must not have the same: the broker disconnects the other one.',
+        'Names the session at the broker; by default connector-hub-<instance>. Two replicas must not have the same: each connect disconnects the other.',
     }),
     protocolVersion: field.choice([5, 4], { description: '5, or 4 for MQTT 3.1.1.', default: 5 }),
     qos: field.choice([1, 0, 2], { description: 'Highest quality of service asked for.', default: 1 }),
@@ -59,8 +61,14 @@ export const manifest = defineManifest({
       description: 'Subscribe to exactly these filters instead of those that the annotations name.',
       example: ['sensors/#'],
     }),
+    ackOrder: field.choice(['settled', 'received'], {
+      description:
+        'When a message is acknowledged: as soon as it is settled, or in the order of arrival, as MQTT 5.0 §4.6 asks. Then one slow event holds back all later ones; for brokers that insist.',
+      default: 'settled',
+    }),
     sharedGroup: field.string({
-      description: 'Subscribe as $share/<group>/…: the replicas of the group share the messages.',
+      description:
+        'Subscribe as $share/<group>/…: the replicas of the group share the messages. Each needs a clientId of its own that it keeps.',
       pattern: /^[^/+#]+$/,
       patternHint: 'must be a name without / + and #',
     }),

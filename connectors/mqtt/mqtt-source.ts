@@ -1,137 +1,146 @@
-// The MQTT source: turns publishes into deliveries and settlements into acknowledgements, over as many connections as it
-// takes. What outlives a connection (unsettled packets of a persistent session) lives here.
+// The MQTT source: keeps one connection's subscriptions at what is wanted and hands out what arrives. What outlives a
+// connection is in the inbox; what a connection is made of in dial.ts and session.ts.
 
-import { createHash } from 'node:crypto'
-
-import type { IPublishPacket, QoS } from 'mqtt-packet'
-
-import {
-  DeliveryBuffer,
-  HeaderWriter,
-  HubError,
-  asHubError,
-  diffSubscriptions,
-  redactUrl,
-} from '../../src/sdk/index.ts'
-import type {
-  ClockTimer,
-  ConfigOf,
-  Delivery,
-  EventMessage,
-  ProbeReport,
-  SettleResult,
-  Source,
-  SourceContext,
-  Subscription,
-} from '../../src/sdk/index.ts'
-import type { manifest } from './manifest.ts'
-import { MqttSession } from './session.ts'
-import { openTransport } from './transport.ts'
-
-type MqttConfig = ConfigOf<typeof manifest.fields>
-
-/** A QoS 1 or 2 packet that the broker still holds for us. */
-interface Held {
-  readonly messageId: number
-  readonly qos: QoS
-  readonly topic: string
-  readonly payload: Uint8Array
-  /** The connection on which the broker last sent it. */
-  session: MqttSession
-}
+import { HubError, redactUrl } from '../../src/sdk/index.ts'
+import type { Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts'
+import { CopyFilter } from './copies.ts'
+import { dial } from './dial.ts'
+import type { MqttConfig } from './dial.ts'
+import { contentDigest, toEvent } from './event.ts'
+import { wantedFilters } from './filters.ts'
+import { Inbox } from './inbox.ts'
+import { lostProblem, subackText, takenOverProblem } from './problems.ts'
+import type { Peer } from './problems.ts'
+import type { FilterRequest, MqttSession, SessionHandlers } from './session.ts'
 
 const FILTERS_KEY = 'filters'
-const REFUSED = 0x80
+const REFUSED_FROM = 0x80
+const RECEIVE_MAXIMUM_MAX = 65_535
+/** A connection that the broker closes without a word so soon after it accepted it, so often in a row. */
+const SHORT_LIFE_MS = 5000
+const SHORT_LIVES_MAX = 3
 
 export class MqttSource implements Source {
   readonly #config: MqttConfig
   readonly #context: SourceContext
-  readonly #address: string
-  readonly #clientId: string
+  readonly #peer: Peer
+  readonly #inbox: Inbox
+  readonly #copies = new CopyFilter()
+  readonly #copyCounter: SourceCounter
+  readonly #dropCounter: SourceCounter
   #session: MqttSession | undefined
-  #buffer: DeliveryBuffer<Delivery>
-  /** By packet identifier; those of the session that the broker keeps. */
-  readonly #held = new Map<number, Held>()
-  /** QoS 2 identifiers that got their PUBREC and wait for PUBREL. */
-  readonly #unreleased = new Set<number>()
-  readonly #subscribed = new Map<string, Subscription>()
-  /** Parsed before reading could stop. */
-  #overflow: IPublishPacket[] = []
-  #unsettled = 0
+  #connectedAtMs = 0
+  #shortLives = 0
+  /** What the broker may hold for our session, from earlier connections too. */
+  readonly #known = new Set<string>()
+  /** What this connection has asked for and been granted. */
+  readonly #granted = new Set<string>()
+  /** By filter, for the life of the source. */
+  readonly #identifiers = new Map<string, number>()
+  #reported = ''
+  #sequence = 0
   #closed = false
 
   constructor(config: MqttConfig, context: SourceContext) {
     this.#config = config
     this.#context = context
-    this.#address = redactUrl(config.url)
-    this.#clientId = config.clientId ?? `connector-hub-${context.instance}`
-    this.#buffer = new DeliveryBuffer(context.unsettledMax)
+    this.#peer = {
+      address: redactUrl(config.url),
+      version: config.protocolVersion,
+      clientId: config.clientId ?? `connector-hub-${context.instance}`,
+    }
+    this.#copyCounter = context.counter(
+      'mqtt_copies_total',
+      'Messages that arrived again by an overlapping subscription and were not handed out.',
+    )
+    this.#dropCounter = context.counter(
+      'mqtt_dropped_total',
+      'QoS 0 messages dropped because too many were unsettled while the broker was asked for subscriptions.',
+    )
+    this.#inbox = new Inbox({
+      unsettledMax: context.unsettledMax,
+      inOrder: config.ackOrder === 'received',
+      digestOf: contentDigest,
+      isCopy: ({ topic, properties }, digest) => {
+        const isCopy = this.#copies.isCopy(topic, digest, [properties?.subscriptionIdentifier ?? []].flat())
+        if (isCopy) this.#copyCounter.add(1)
+        return isCopy
+      },
+      toEvent: (packet, digest) =>
+        toEvent(packet, digest, {
+          instance: context.instance,
+          clientId: this.#peer.clientId,
+          trimChannelKey: config.trimChannelKey,
+          nowMs: context.clock.now(),
+          sequence: (this.#sequence += 1),
+        }),
+      dropped: () => this.#dropCounter.add(1),
+    })
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    if (this.#closed) throw new HubError('HUB_SOURCE_LOST', 'the source is closed')
+    if (this.#closed) throw lostProblem('the source is closed', this.#peer)
     this.#session?.destroy()
-    this.#dropBuffered()
-    this.#buffer = new DeliveryBuffer(this.#context.unsettledMax)
-    const session = await this.#open(this.#clientId, this.#config.clean, signal)
-    this.#session = session
-    if (session.sessionPresent) await this.#recallFilters()
-    else this.#forgetSession()
+    this.#granted.clear()
+    const { clean } = this.#config
+    const { clientId } = this.#peer
+    const known = await this.#recall()
+    const session = await this.#dial(clientId, clean, signal, (opened) => ({
+      connected: () => this.#begin(opened, known),
+      publish: (packet) => this.#inbox.take(packet),
+      released: (messageId) => this.#inbox.released(messageId),
+      lost: (error) => this.#lost(opened, error),
+    }))
     if (this.#closed) {
       await session.end()
-      throw new HubError('HUB_SOURCE_LOST', 'the source was closed while it connected')
+      throw lostProblem('the source was closed while it connected', this.#peer)
     }
   }
 
+  /**
+   * Asks for everything anew after each connect: a broker that was restored from an old copy has the session but perhaps not
+   * its latest subscriptions. What a refused filter would bring is reported and missing, the others work.
+   * @throws HubError HUB_SOURCE_FORBIDDEN when the broker refuses every filter
+   */
   async subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
     const session = this.#session
-    if (session === undefined)
-      throw new HubError('HUB_SOURCE_LOST', `${this.#address}: not connected`, { canRetry: true })
-    const { added, removed } = diffSubscriptions(this.#subscribed, this.#filters(wanted))
-    const filterOf = (subscription: Subscription): string => (subscription.kind === 'topic' ? subscription.topic : '')
-    if (removed.length > 0) {
-      await session.unsubscribe(removed.map(filterOf))
-      for (const gone of removed) this.#subscribed.delete(filterOf(gone))
-    }
-    const codes = added.length === 0 ? [] : await session.subscribe(added.map(filterOf), this.#config.qos)
+    if (session === undefined) throw lostProblem('not connected', this.#peer)
+    const filters = wantedFilters(wanted, this.#config)
+    const added = filters.filter((filter) => !this.#granted.has(filter))
+    // Added before others are removed: a topic that both bring is never without a subscription.
+    const refused = added.length === 0 ? [] : await this.#add(session, added)
     signal.throwIfAborted()
-    const refused: string[] = []
-    for (const [index, subscription] of added.entries()) {
-      if ((codes[index] ?? REFUSED) >= REFUSED) refused.push(filterOf(subscription))
-      else this.#subscribed.set(filterOf(subscription), subscription)
-    }
-    if (added.length + removed.length > 0)
-      await this.#context.state.set(FILTERS_KEY, JSON.stringify([...this.#subscribed.keys()]))
-    // The other topics work; the refused ones are asked for again with every new wiring and every connect.
-    if (refused.length > 0)
-      this.#context.log.error(
-        'mqtt.refused',
-        `${this.#address} refused to subscribe to ${refused.join(', ')}. Grant the user read access to it`,
-        { code: 'HUB_SOURCE_FORBIDDEN' },
-      )
+    const removed = [...this.#known].filter((filter) => !filters.includes(filter))
+    if (removed.length > 0) await this.#remove(session, removed)
+    this.#report(refused, filters.length)
   }
 
   deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
-    const buffer = this.#buffer
-    if (signal.aborted) buffer.end()
-    else signal.addEventListener('abort', () => buffer.end(), { once: true })
-    return buffer
+    const { deliveries } = this.#inbox
+    if (signal.aborted) deliveries.end()
+    else signal.addEventListener('abort', () => deliveries.end(), { once: true })
+    return deliveries
   }
 
-  /** With a session of its own, so that nothing of ours is consumed: subscribes, reads the broker's verdict, leaves. */
+  /**
+   * With a session of its own that ends with the connection: subscribes, reads the broker's verdict, leaves. Takes no stored
+   * messages, and nothing from a shared group, which it would have to join.
+   */
   async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
-    const session = await this.#open(`${this.#clientId}-probe-${process.pid}`, true, signal)
+    const ignore = { connected: () => {}, publish: () => {}, released: () => {}, lost: () => {} }
+    const session = await this.#dial(`${this.#peer.clientId}-probe-${process.pid}`, true, signal, () => ignore)
     try {
-      const codes = topics.length === 0 ? [] : await session.subscribe(topics, 0)
+      const requests = topics.map((topic): FilterRequest => {
+        const filter = topic.startsWith('$share/') ? topic.split('/').slice(2).join('/') : topic
+        return { filter, qos: 0, identifier: undefined, retainHandling: 2 }
+      })
+      const codes = requests.length === 0 ? [] : await session.subscribe(requests)
       return {
-        server: `${this.#address}, MQTT ${this.#config.protocolVersion === 5 ? '5.0' : '3.1.1'}`,
+        server: `${this.#peer.address}, MQTT ${this.#peer.version === 5 ? '5.0' : '3.1.1'}`,
         topics: topics.map((topic, index) => {
-          const code = codes[index] ?? REFUSED
-          return {
-            topic,
-            ok: code < REFUSED,
-            detail: code < REFUSED ? 'may be subscribed to' : `refused with code 0x${code.toString(16)}`,
-          }
+          const code = codes[index] ?? REFUSED_FROM
+          const ok = code < REFUSED_FROM
+          return { topic, ok, detail: ok ? 'may be subscribed to' : subackText(code) }
         }),
       }
     } finally {
@@ -142,286 +151,107 @@ export class MqttSource implements Source {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#inbox.close()
     const session = this.#session
     this.#session = undefined
-    this.#dropBuffered()
-    this.#buffer.end()
-    this.#held.clear()
     await session?.end()
   }
 
-  // ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #open(clientId: string, clean: boolean, signal: AbortSignal): Promise<MqttSession> {
-    const { connectTimeout, keepAlive, protocolVersion, sessionExpiry } = this.#config
-    const deadline = new AbortController()
-    const secure = /^(mqtts|ssl|tls|wss):/.test(this.#config.url)
-    let session: MqttSession | undefined
-    const late = (): HubError => {
-      const what = session === undefined ? (secure ? 'no TLS connection' : 'no connection') : 'no answer to CONNECT'
-      return new HubError(
-        session === undefined && secure ? 'HUB_SOURCE_TLS' : 'HUB_SOURCE_UNREACHABLE',
-        `${this.#address}: ${what} within ${connectTimeout} ms`,
-        { canRetry: true },
-      )
-    }
-    const timer: ClockTimer = this.#context.clock.after(connectTimeout, () => deadline.abort(late()))
-    const both = AbortSignal.any([signal, deadline.signal])
-    const onAbort = (): void => session?.destroy()
-    both.addEventListener('abort', onAbort, { once: true })
-    try {
-      const stream = await openTransport({ url: this.#config.url, tls: this.#config.tls }, both)
-      const keepAliveS = Math.ceil(keepAlive / 1000)
-      session = new MqttSession(stream, {
-        clock: this.#context.clock,
-        keepAliveMs: keepAliveS * 1000,
-        address: this.#address,
-        connect: {
-          cmd: 'connect',
-          protocolId: 'MQTT',
-          protocolVersion: protocolVersion,
-          clientId,
-          clean,
-          keepalive: keepAliveS,
-          ...this.#credentials(),
-          ...(protocolVersion === 5
-            ? {
-                properties: {
-                  receiveMaximum: Math.min(65_535, this.#context.unsettledMax),
-                  ...(clean ? {} : { sessionExpiryInterval: Math.ceil(sessionExpiry / 1000) }),
-                },
-              }
-            : {}),
-        },
-      })
-      const opened = session
-      await opened.handshake({
-        publish: (packet) => this.#published(opened, packet),
-        released: (messageId) => this.#unreleased.delete(messageId),
-        lost: (error) => this.#lost(opened, error),
-      })
-      return opened
-    } catch (error) {
-      session?.destroy()
-      if (deadline.signal.aborted) throw deadline.signal.reason
-      signal.throwIfAborted()
-      throw asHubError(error, 'HUB_SOURCE_UNREACHABLE', true)
-    } finally {
-      timer.cancel()
-      both.removeEventListener('abort', onAbort)
-    }
+  #dial(
+    clientId: string,
+    clean: boolean,
+    signal: AbortSignal,
+    handlers: (session: MqttSession) => SessionHandlers,
+  ): Promise<MqttSession> {
+    const { clock, unsettledMax } = this.#context
+    const receiveMaximum = Math.min(RECEIVE_MAXIMUM_MAX, unsettledMax)
+    return dial({ config: this.#config, clock, clientId, clean, receiveMaximum }, handlers, signal)
   }
 
-  /** Those of the address where the fields are not set. */
-  #credentials(): { readonly username?: string; readonly password?: Buffer } {
-    const url = new URL(this.#config.url)
-    const username = this.#config.username ?? decodeURIComponent(url.username)
-    const password = this.#config.password?.reveal() ?? decodeURIComponent(url.password)
-    return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password: Buffer.from(password) }) }
+  #begin(session: MqttSession, known: readonly string[]): void {
+    this.#session = session
+    this.#connectedAtMs = this.#context.clock.monotonic()
+    this.#inbox.begin(session, session.sessionPresent)
+    this.#known.clear()
+    if (session.sessionPresent) for (const filter of known) this.#known.add(filter)
+    this.#copies.use(this.#known, true)
   }
 
   #lost(session: MqttSession, error: HubError): void {
     if (session !== this.#session) return
     this.#session = undefined
-    this.#dropBuffered()
-    this.#buffer.fail(error)
+    this.#inbox.lost(this.#explained(error))
   }
 
-  /** Never handed out: the broker sends it again, or the session is gone. */
-  #dropBuffered(): void {
-    this.#overflow = []
-    for (const { message } of this.#buffer.clear()) {
-      this.#unsettled -= 1
-      const id = Number(message.headers['X-Mqtt-Packet-Id'])
-      if (message.headers['X-Mqtt-Qos'] !== '0') this.#held.delete(id)
-    }
+  /** MQTT 3.1.1 cannot say that another client took over; it looks like this. */
+  #explained(error: HubError): HubError {
+    const isShort = this.#context.clock.monotonic() - this.#connectedAtMs < SHORT_LIFE_MS
+    this.#shortLives = isShort ? this.#shortLives + 1 : 0
+    return this.#peer.version === 4 && error.canRetry && this.#shortLives >= SHORT_LIVES_MAX
+      ? takenOverProblem(`closed soon after each of ${this.#shortLives} connects; probably `, this.#peer)
+      : error
   }
 
-  /** The broker began anew: nothing of before can be acknowledged any more. */
-  #forgetSession(): void {
-    this.#held.clear()
-    this.#unreleased.clear()
-    this.#subscribed.clear()
-  }
-
-  /** The broker kept our session: what an earlier process subscribed to still holds, wanted or not. */
-  async #recallFilters(): Promise<void> {
-    if (this.#subscribed.size > 0) return
+  /** What an earlier connection, perhaps of an earlier process, subscribed to. */
+  async #recall(): Promise<readonly string[]> {
+    if (this.#known.size > 0) return [...this.#known]
     const text = await this.#context.state.get(FILTERS_KEY)
-    if (text === undefined) return
-    for (const topic of JSON.parse(text) as string[]) this.#subscribed.set(topic, { kind: 'topic', topic })
+    const parsed: unknown = text === undefined ? [] : JSON.parse(text)
+    return Array.isArray(parsed) ? parsed.filter((filter) => typeof filter === 'string') : []
   }
 
-  /** What is asked of the broker: the configured filters or the wanted ones, without those that another one covers. */
-  #filters(wanted: readonly Subscription[]): readonly Subscription[] {
-    const { topics, sharedGroup } = this.#config
-    const plain =
-      topics ?? wanted.flatMap((subscription) => (subscription.kind === 'topic' ? [subscription.topic] : []))
-    // Brokers may send a message once per matching filter: a filter whose every topic another one matches is left out.
-    const needed = plain.filter(
-      (filter) =>
-        filter.startsWith('$share/') ||
-        !plain.some((other) => other !== filter && !other.startsWith('$share/') && covers(other, filter)),
+  /** Written before the broker is asked, so that no subscription is ever forgotten; one too many does no harm. */
+  async #remember(): Promise<void> {
+    await this.#context.state.set(FILTERS_KEY, JSON.stringify([...this.#known]))
+  }
+
+  /** @returns the refused filters, each with the broker's reason. */
+  async #add(session: MqttSession, filters: readonly string[]): Promise<string[]> {
+    const isNew = filters.some((filter) => !this.#known.has(filter))
+    for (const filter of filters) this.#known.add(filter)
+    if (isNew) await this.#remember()
+    this.#copies.use(this.#known, false)
+    const codes = await session.subscribe(
+      filters.map((filter) => ({
+        filter,
+        qos: this.#config.qos,
+        identifier: session.identifiersAvailable ? this.#identifierOf(filter) : undefined,
+        retainHandling: 1,
+      })),
     )
-    return [...new Set(needed)].map((filter) => ({
-      kind: 'topic',
-      topic: sharedGroup === undefined || filter.startsWith('$share/') ? filter : `$share/${sharedGroup}/${filter}`,
-    }))
-  }
-
-  // ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #published(session: MqttSession, packet: IPublishPacket): void {
-    if (this.#closed) return
-    if (packet.qos > 0 && this.#recognise(session, packet)) return
-    if (this.#unsettled >= this.#context.unsettledMax) {
-      this.#overflow.push(packet)
-      session.pause(true)
-      return
+    const refused: string[] = []
+    for (const [index, filter] of filters.entries()) {
+      const code = codes[index] ?? REFUSED_FROM
+      if (code < REFUSED_FROM) this.#granted.add(filter)
+      else refused.push(`${filter} (${subackText(code)})`)
     }
-    this.#accept(session, packet)
+    return refused
   }
 
-  /** True when this packet is one that we already have, or have already passed on. */
-  #recognise(session: MqttSession, packet: IPublishPacket): boolean {
-    const messageId = packet.messageId as number
-    if (packet.qos === 2 && this.#unreleased.has(messageId)) {
-      session.acknowledge(messageId, 2)
-      return true
+  async #remove(session: MqttSession, filters: readonly string[]): Promise<void> {
+    await session.unsubscribe(filters)
+    for (const filter of filters) {
+      this.#known.delete(filter)
+      this.#granted.delete(filter)
     }
-    const held = this.#held.get(messageId)
-    if (held === undefined) return false
-    if (!packet.dup || held.topic !== packet.topic || !bytes(packet.payload).equals(held.payload)) {
-      // The identifier is in use for something else: the broker has let go of the earlier packet.
-      this.#held.delete(messageId)
-      return false
-    }
-    held.session = session
-    return true
+    this.#copies.use(this.#known, true)
+    await this.#remember()
   }
 
-  #accept(session: MqttSession, packet: IPublishPacket): void {
-    this.#unsettled += 1
-    const delivery =
-      packet.qos === 0 ? this.#delivery(packet, undefined) : this.#delivery(packet, this.#hold(session, packet))
-    this.#buffer.push(delivery)
-    if (this.#unsettled >= this.#context.unsettledMax) session.pause(true)
+  #identifierOf(filter: string): number {
+    let identifier = this.#identifiers.get(filter)
+    if (identifier === undefined) this.#identifiers.set(filter, (identifier = this.#identifiers.size + 1))
+    return identifier
   }
 
-  #hold(session: MqttSession, packet: IPublishPacket): Held {
-    const held: Held = {
-      messageId: packet.messageId as number,
-      qos: packet.qos,
-      topic: packet.topic,
-      payload: bytes(packet.payload),
-      session,
-    }
-    this.#held.set(held.messageId, held)
-    return held
+  /** Refused filters are asked for again with every new wiring and every connect; reported when they change. */
+  #report(refused: readonly string[], filters: number): void {
+    const text = refused.join(', ')
+    const isNews = text !== this.#reported
+    this.#reported = text
+    if (text === '') return
+    const problem = new HubError('HUB_SOURCE_FORBIDDEN', `${this.#peer.address} refused to subscribe to ${text}`)
+    if (refused.length === filters) throw problem
+    if (isNews) this.#context.log.error('mqtt.refused', `${problem.message}. ${problem.hint}`, { code: problem.code })
   }
-
-  #delivery(packet: IPublishPacket, held: Held | undefined): Delivery {
-    let settled: Promise<SettleResult> | undefined
-    return {
-      message: this.#message(packet),
-      settle: () => (settled ??= this.#settle(held)),
-    }
-  }
-
-  #settle(held: Held | undefined): Promise<SettleResult> {
-    this.#unsettled -= 1
-    const result = held === undefined ? Promise.resolve<SettleResult>('settled') : this.#tell(held)
-    this.#goOn()
-    return result
-  }
-
-  #tell(held: Held): Promise<SettleResult> {
-    if (this.#held.get(held.messageId) !== held) return Promise.resolve('stale')
-    if (!held.session.over) {
-      this.#acknowledge(held)
-      return Promise.resolve('settled')
-    }
-    // Nobody is there to be told. The broker delivers it again with the session, or has forgotten it without.
-    this.#held.delete(held.messageId)
-    return Promise.resolve('stale')
-  }
-
-  #acknowledge(held: Held): void {
-    this.#held.delete(held.messageId)
-    if (held.qos === 2) this.#unreleased.add(held.messageId)
-    held.session.acknowledge(held.messageId, held.qos)
-  }
-
-  /** There is room again: first what was read too much, then the socket. */
-  #goOn(): void {
-    const session = this.#session
-    if (session === undefined) return
-    while (this.#unsettled < this.#context.unsettledMax) {
-      const packet = this.#overflow.shift()
-      if (packet === undefined) {
-        session.pause(false)
-        return
-      }
-      this.#published(session, packet)
-    }
-  }
-
-  #message(packet: IPublishPacket): EventMessage {
-    const { properties, qos, messageId } = packet
-    const body = bytes(packet.payload)
-    const topic = this.#config.trimChannelKey ? packet.topic.slice(packet.topic.indexOf('/') + 1) : packet.topic
-    const headers = new HeaderWriter('X-Mqtt-')
-      .own('X-Mqtt-Qos', qos)
-      .own('X-Mqtt-Retain', packet.retain ? 'true' : undefined)
-      .own('X-Mqtt-Dup', packet.dup ? 'true' : undefined)
-    if (qos > 0) headers.own('X-Mqtt-Packet-Id', messageId)
-    if (properties !== undefined) {
-      headers
-        .own('X-Mqtt-Response-Topic', properties.responseTopic)
-        .own('X-Mqtt-Correlation-Data', properties.correlationData)
-      for (const [name, value] of Object.entries(properties.userProperties ?? {}))
-        for (const one of Array.isArray(value) ? value : [value]) headers.broker(name, one)
-    }
-    const contentType = properties?.contentType
-    return {
-      id: this.#id(packet, body),
-      source: this.#context.instance,
-      topic,
-      body,
-      headers: headers.build(),
-      orderingKey: topic,
-      attempt: packet.dup ? 2 : 1,
-      timestampMs: this.#context.clock.now(),
-      ...(contentType === undefined || !/^[\x20-\x7e]+$/.test(contentType) ? {} : { contentType }),
-    }
-  }
-
-  /**
-   * MQTT names no message. Within a session a redelivery has the same packet identifier, topic and payload (MQTT 5.0 §4.4),
-   * also after a restart of the hub; so these make the id. QoS 0 is never redelivered: a number will do.
-   */
-  #id({ qos, topic, messageId }: IPublishPacket, body: Uint8Array): string {
-    if (qos === 0) return `${this.#context.instance}:${topic}@${this.#context.clock.now()}-${(this.#sequence += 1)}`
-    const digest = createHash('sha1').update(this.#clientId).update(topic).update(body).digest('hex').slice(0, 16)
-    return `${this.#context.instance}:${topic}#${messageId}-${digest}`
-  }
-
-  #sequence = 0
-}
-
-function bytes(payload: string | Buffer): Buffer {
-  return typeof payload === 'string' ? Buffer.from(payload) : payload
-}
-
-/** Does every topic of filter `inner` match filter `outer` too? (MQTT 5.0 §4.7) */
-export function covers(outer: string, inner: string): boolean {
-  if (inner.startsWith('$') && /^[+#]/.test(outer)) return false
-  const outerLevels = outer.split('/')
-  const innerLevels = inner.split('/')
-  for (const [index, level] of outerLevels.entries()) {
-    if (level === '#') return true
-    const other = innerLevels[index]
-    if (other === undefined || other === '#' || (level !== '+' && level !== other)) return false
-  }
-  return outerLevels.length === innerLevels.length
 }

@@ -1,5 +1,5 @@
 // One MQTT connection as a client that consumes: handshake, subscriptions, keep-alive, and acknowledgements exactly when it
-// is told to. Knows nothing of deliveries; made anew for every connect by mqtt-source.ts.
+// is told to. Knows nothing of deliveries; made anew for every connect by dial.ts.
 
 import type { Duplex } from 'node:stream'
 
@@ -7,45 +7,51 @@ import { generate, parser } from 'mqtt-packet'
 import type {
   IConnackPacket,
   IConnectPacket,
-  IDisconnectPacket,
   IPublishPacket,
-  IUnsubackPacket,
   ISubackPacket,
+  IUnsubackPacket,
   Packet,
   QoS,
 } from 'mqtt-packet'
 
 import { HubError, errorText } from '../../src/sdk/index.ts'
 import type { Clock, ClockTimer } from '../../src/sdk/index.ts'
+import { connackProblem, disconnectProblem, lostProblem, unansweredProblem } from './problems.ts'
+import type { Peer } from './problems.ts'
 
 export interface SessionOptions {
   readonly connect: IConnectPacket
   readonly clock: Clock
-  readonly keepAliveMs: number
+  /** How long the broker may take for SUBACK and UNSUBACK. Milliseconds. */
+  readonly answerMs: number
   /** For error messages; without credentials. */
   readonly address: string
 }
 
 export interface SessionHandlers {
+  /** Accepted. Called before anything else, which may stand in the same piece as CONNACK. */
+  connected(): void
   publish(packet: IPublishPacket): void
   /** The broker gives up its copy of a QoS 2 message (PUBREL). */
   released(messageId: number): void
-  /** Once, when the connection is over by no wish of ours. */
+  /** Once, when an accepted connection is over by no wish of ours. */
   lost(error: HubError): void
 }
 
-/** MQTT 5.0 §2.4 and MQTT 3.1.1 §3.2.2.3: codes of refusals that concern who we are. */
-const AUTH_CODES: Readonly<Record<4 | 5, ReadonlySet<number>>> = {
-  4: new Set([4, 5]),
-  5: new Set([0x86, 0x87, 0x8a, 0x8c]),
+export interface FilterRequest {
+  readonly filter: string
+  readonly qos: QoS
+  /** MQTT 5 only: comes back with every message that this subscription brings. */
+  readonly identifier: number | undefined
+  /** MQTT 5 only: 0 stored messages with every SUBSCRIBE, 1 only for a new subscription, 2 never. */
+  readonly retainHandling: 0 | 1 | 2
 }
-/** Unavailable, busy, quota, rate: come back later. */
-const LATER_CODES: Readonly<Record<4 | 5, ReadonlySet<number>>> = {
-  4: new Set([3]),
-  5: new Set([0x88, 0x89, 0x97, 0x9f]),
-}
-const SESSION_TAKEN_OVER = 0x8e
-const SUBSCRIPTIONS_A_PACKET = 100
+
+type Answer = ISubackPacket | IUnsubackPacket
+
+/** Requests on their way at once. */
+const PIPELINE_MAX = 500
+const FILTERS_A_PACKET_MAX = 100
 /** For the broker to close after DISCONNECT. */
 const END_MS = 1000
 
@@ -53,78 +59,70 @@ export class MqttSession {
   readonly #options: SessionOptions
   readonly #stream: Duplex
   readonly #version: 4 | 5
+  readonly #peer: Peer
   readonly #parser
   #handlers: SessionHandlers | undefined
-  #connack: { resolve(packet: IConnackPacket): void; reject(error: HubError): void } | undefined
-  readonly #requests = new Map<
-    number,
-    { resolve(packet: ISubackPacket | IUnsubackPacket): void; reject(error: HubError): void }
-  >()
+  #connack: { resolve(): void; reject(error: HubError): void } | undefined
+  readonly #requests = new Map<number, { resolve(packet: Answer): void; reject(error: HubError): void }>()
   #nextId = 1
-  #timer: ClockTimer | undefined
+  #keepAlive: ClockTimer | undefined
+  #answerDue: ClockTimer | undefined
   #lastHeardAt: number
   #over = false
+  #pauseWished = false
   #paused = false
+  /** Set by the handshake. */
   sessionPresent = false
+  identifiersAvailable = false
 
   constructor(stream: Duplex, options: SessionOptions) {
     this.#stream = stream
     this.#options = options
     this.#version = options.connect.protocolVersion === 5 ? 5 : 4
+    this.#peer = { address: options.address, version: this.#version, clientId: options.connect.clientId }
     this.#parser = parser({ protocolVersion: this.#version })
     this.#lastHeardAt = options.clock.monotonic()
     this.#parser.on('packet', (packet) => this.#received(packet))
-    this.#parser.on('error', (error: unknown) =>
-      this.#fail(new HubError('HUB_SOURCE_PROTOCOL', `${options.address} does not speak MQTT: ${errorText(error)}`)),
-    )
+    this.#parser.on('error', (error: unknown) => this.#fail(this.#nonsense(errorText(error), error)))
     stream.on('data', (chunk: Buffer) => {
       this.#lastHeardAt = options.clock.monotonic()
       if (!this.#over) this.#parser.parse(chunk)
     })
-    stream.on('error', (error) => this.#fail(this.#lostError(errorText(error), error)))
-    stream.on('close', () => this.#fail(this.#lostError('the connection was closed')))
+    stream.on('error', (error) => this.#fail(this.#broken(errorText(error), error)))
+    stream.on('end', () => this.#fail(this.#broken('the broker closed the connection')))
+    stream.on('close', () => this.#fail(this.#broken('the connection was closed')))
   }
 
-  /** Sends CONNECT and waits for CONNACK. @throws HubError HUB_SOURCE_AUTH, _PROTOCOL, _UNREACHABLE, _LOST */
-  async handshake(handlers: SessionHandlers): Promise<IConnackPacket> {
-    const answer = new Promise<IConnackPacket>((resolve, reject) => (this.#connack = { resolve, reject }))
+  /** Sends CONNECT and waits for CONNACK. @throws HubError HUB_SOURCE_AUTH, _TLS, _PROTOCOL, _UNREACHABLE */
+  handshake(handlers: SessionHandlers): Promise<void> {
     this.#handlers = handlers
+    const answer = new Promise<void>((resolve, reject) => (this.#connack = { resolve, reject }))
     this.#send(this.#options.connect)
-    const connack = await answer
-    const code = connack.reasonCode ?? connack.returnCode ?? 0
-    if (code !== 0) {
-      const error = this.#refusal(code, connack.properties?.reasonString)
-      this.destroy()
-      throw error
-    }
-    this.sessionPresent = connack.sessionPresent
-    const keepAliveMs =
-      connack.properties?.serverKeepAlive === undefined
-        ? this.#options.keepAliveMs
-        : connack.properties.serverKeepAlive * 1000
-    this.#keepAlive(keepAliveMs)
-    return connack
+    return answer
   }
 
   /** The broker's code per filter, in order: the granted QoS, or 0x80 and above for a refusal. */
-  async subscribe(filters: readonly string[], qos: QoS): Promise<number[]> {
-    const codes: number[] = []
-    for (let from = 0; from < filters.length; from += SUBSCRIPTIONS_A_PACKET) {
-      const subscriptions = filters.slice(from, from + SUBSCRIPTIONS_A_PACKET).map((topic) => ({ topic, qos }))
-      const suback = await this.#request((messageId) => ({ cmd: 'subscribe', messageId, subscriptions }))
-      codes.push(...(suback.granted as number[]))
-    }
-    return codes
+  async subscribe(filters: readonly FilterRequest[]): Promise<number[]> {
+    // An identifier is a property of the packet, so such filters go one by one (MQTT 5.0 §3.8.2.1.2).
+    const one = filters.some(({ identifier }) => identifier !== undefined)
+    const packets = groups(filters, one ? 1 : FILTERS_A_PACKET_MAX)
+    const answers = await this.#requestAll(packets, (part, messageId) => ({
+      cmd: 'subscribe',
+      messageId,
+      subscriptions: part.map(({ filter, qos, retainHandling }) =>
+        this.#version === 5 ? { topic: filter, qos, rh: retainHandling } : { topic: filter, qos },
+      ),
+      ...(part[0]?.identifier === undefined ? {} : { properties: { subscriptionIdentifier: part[0].identifier } }),
+    }))
+    return answers.flatMap(({ granted }) => (granted ?? []) as number[])
   }
 
   async unsubscribe(filters: readonly string[]): Promise<void> {
-    for (let from = 0; from < filters.length; from += SUBSCRIPTIONS_A_PACKET) {
-      await this.#request((messageId) => ({
-        cmd: 'unsubscribe',
-        messageId,
-        unsubscriptions: filters.slice(from, from + SUBSCRIPTIONS_A_PACKET),
-      }))
-    }
+    await this.#requestAll(groups(filters, FILTERS_A_PACKET_MAX), (part, messageId) => ({
+      cmd: 'unsubscribe',
+      messageId,
+      unsubscriptions: [...part],
+    }))
   }
 
   /** QoS 1: PUBACK. QoS 2: PUBREC; the rest of that exchange follows by itself. */
@@ -136,15 +134,10 @@ export class MqttSession {
     return this.#over
   }
 
-  /** Stops or goes on reading. While stopped nothing can be heard, so silence proves nothing. */
+  /** Stops or goes on reading. While we wait for an answer the socket is read in any case: it is behind the messages. */
   pause(paused: boolean): void {
-    if (paused === this.#paused || this.#over) return
-    this.#paused = paused
-    if (paused) this.#stream.pause()
-    else {
-      this.#lastHeardAt = this.#options.clock.monotonic()
-      this.#stream.resume()
-    }
+    this.#pauseWished = paused
+    this.#flow()
   }
 
   /**
@@ -154,7 +147,7 @@ export class MqttSession {
   async end(): Promise<void> {
     if (this.#over) return
     this.#send({ cmd: 'disconnect', reasonCode: 0 })
-    this.#close(this.#lostError('closed'))
+    this.#close(lostProblem('closed', this.#peer))
     if (this.#stream.closed) return
     const closed = new Promise<void>((resolve) => this.#stream.once('close', () => resolve()))
     const timer = this.#options.clock.after(END_MS, () => this.#stream.destroy())
@@ -164,122 +157,149 @@ export class MqttSession {
     timer.cancel()
   }
 
-  /** Cuts the connection without a word, so that the broker keeps the session and publishes no goodbye. */
+  /** Cuts the connection without a word, so that the broker keeps the session. */
   destroy(): void {
-    this.#close(this.#lostError('closed'))
+    this.#close(lostProblem('closed', this.#peer))
     this.#stream.destroy()
   }
 
-  /** Whatever else arrives (PINGRESP) has done its work by being heard. */
   #received(packet: Packet): void {
     if (this.#over) return
-    const { cmd } = packet
-    if (
-      cmd !== 'connack' &&
-      cmd !== 'publish' &&
-      cmd !== 'pubrel' &&
-      cmd !== 'suback' &&
-      cmd !== 'unsuback' &&
-      cmd !== 'disconnect'
-    )
-      return
-    switch (cmd) {
-      case 'connack':
-        this.#connack?.resolve(packet)
-        this.#connack = undefined
-        break
-      case 'publish':
-        this.#handlers?.publish(packet)
-        break
-      case 'pubrel':
-        this.#send({ cmd: 'pubcomp', messageId: packet.messageId as number, reasonCode: 0 })
-        this.#handlers?.released(packet.messageId as number)
-        break
-      case 'suback':
-      case 'unsuback':
-        this.#requests.get(packet.messageId as number)?.resolve(packet)
-        this.#requests.delete(packet.messageId as number)
-        break
-      case 'disconnect':
-        this.#fail(this.#disconnected(packet))
-        break
-    }
+    if (this.#connack !== undefined) {
+      if (packet.cmd === 'connack') this.#accepted(packet)
+      else this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} came before CONNACK`))
+    } else if (packet.cmd === 'publish') this.#handlers?.publish(packet)
+    else if (packet.cmd === 'pubrel') {
+      const messageId = packet.messageId as number
+      this.#send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
+      this.#handlers?.released(messageId)
+    } else if (packet.cmd === 'suback' || packet.cmd === 'unsuback') this.#answered(packet)
+    else if (packet.cmd === 'disconnect') this.#fail(disconnectProblem(packet, this.#peer))
+    // PINGRESP has done its work by being heard.
+    else if (packet.cmd !== 'pingresp')
+      this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} is not for a subscriber`))
   }
 
-  #request(packet: (messageId: number) => Packet): Promise<ISubackPacket | IUnsubackPacket> {
-    if (this.#over) return Promise.reject(this.#lostError('the connection is closed'))
+  #accepted(connack: IConnackPacket): void {
+    const problem = connackProblem(connack, this.#peer)
+    if (problem !== undefined) {
+      this.#fail(problem)
+      return
+    }
+    const { properties } = connack
+    this.sessionPresent = connack.sessionPresent
+    this.identifiersAvailable = this.#version === 5 && properties?.subscriptionIdentifiersAvailable !== false
+    // MQTT 5.0 §3.2.2.3.14: the server's word wins.
+    this.#keepAliveEvery((properties?.serverKeepAlive ?? this.#options.connect.keepalive ?? 0) * 1000)
+    const waiting = this.#connack
+    this.#connack = undefined
+    this.#handlers?.connected()
+    waiting?.resolve()
+  }
+
+  async #requestAll<T>(
+    parts: readonly (readonly T[])[],
+    packet: (part: readonly T[], messageId: number) => Packet,
+  ): Promise<Answer[]> {
+    const answers: Answer[] = []
+    for (const batch of groups(parts, PIPELINE_MAX))
+      answers.push(...(await Promise.all(batch.map((part) => this.#request((messageId) => packet(part, messageId))))))
+    return answers
+  }
+
+  #request(packet: (messageId: number) => Packet): Promise<Answer> {
+    if (this.#over) return Promise.reject(lostProblem('the connection is closed', this.#peer))
     const messageId = this.#nextId
     this.#nextId = messageId === 65_535 ? 1 : messageId + 1
-    return new Promise((resolve, reject) => {
-      this.#requests.set(messageId, { resolve, reject })
-      this.#send(packet(messageId))
-    })
+    const answer = new Promise<Answer>((resolve, reject) => this.#requests.set(messageId, { resolve, reject }))
+    if (this.#answerDue === undefined) this.#expectAnswer()
+    this.#send(packet(messageId))
+    this.#flow()
+    return answer
+  }
+
+  #answered(packet: Answer): void {
+    const messageId = packet.messageId as number
+    this.#requests.get(messageId)?.resolve(packet)
+    this.#requests.delete(messageId)
+    this.#answerDue?.cancel()
+    this.#answerDue = undefined
+    if (this.#requests.size > 0) this.#expectAnswer()
+    this.#flow()
+  }
+
+  #expectAnswer(): void {
+    const { clock, answerMs } = this.#options
+    this.#answerDue = clock.after(answerMs, () =>
+      this.#fail(lostProblem(`SUBSCRIBE or UNSUBSCRIBE was not answered within ${answerMs} ms`, this.#peer)),
+    )
+  }
+
+  #flow(): void {
+    const pause = this.#pauseWished && this.#requests.size === 0
+    if (pause === this.#paused || this.#over) return
+    this.#paused = pause
+    if (pause) this.#stream.pause()
+    else {
+      this.#lastHeardAt = this.#options.clock.monotonic()
+      this.#stream.resume()
+    }
   }
 
   #send(packet: Packet): void {
     if (!this.#over && this.#stream.writable) this.#stream.write(generate(packet, { protocolVersion: this.#version }))
   }
 
-  /** MQTT 5.0 §3.1.2.10: something is sent within the interval, and silence for one and a half of it is a dead peer. */
-  #keepAlive(intervalMs: number): void {
+  /**
+   * MQTT 5.0 §3.1.2.10: the broker hears from us within the interval, whatever we read, and its silence for one and a half
+   * of it is a dead peer. While reading is paused silence proves nothing; then TCP itself reports the death of the peer.
+   */
+  #keepAliveEvery(intervalMs: number): void {
     if (intervalMs === 0) return
     const tick = (): void => {
       const silentMs = this.#options.clock.monotonic() - this.#lastHeardAt
       if (silentMs > intervalMs * 1.5 && !this.#paused) {
-        this.#fail(this.#lostError(`nothing was heard for ${Math.round(silentMs)} ms`))
+        this.#fail(lostProblem(`nothing was heard for ${Math.round(silentMs)} ms`, this.#peer))
         return
       }
       this.#send({ cmd: 'pingreq' })
-      this.#timer = this.#options.clock.after(intervalMs / 2, tick)
+      this.#keepAlive = this.#options.clock.after(intervalMs / 2, tick)
     }
-    this.#timer = this.#options.clock.after(intervalMs / 2, tick)
+    this.#keepAlive = this.#options.clock.after(intervalMs / 2, tick)
   }
 
-  #refusal(code: number, reason: string | undefined): HubError {
-    const { address } = this.#options
-    const why = `code 0x${code.toString(16).padStart(2, '0')}${reason === undefined ? '' : `, ${reason}`}`
-    if (AUTH_CODES[this.#version].has(code))
-      return new HubError('HUB_SOURCE_AUTH', `${address} refused the credentials (${why})`)
-    if (LATER_CODES[this.#version].has(code))
-      return new HubError('HUB_SOURCE_UNREACHABLE', `${address} is not available now (${why})`, { canRetry: true })
-    if (code === 1 || code === 0x84)
-      return new HubError('HUB_SOURCE_PROTOCOL', `${address} does not speak this version of MQTT (${why})`, {
-        hint: 'Set protocolVersion: 4 for MQTT 3.1.1.',
-      })
-    return new HubError('HUB_SOURCE_PROTOCOL', `${address} refused the connection (${why})`)
+  #nonsense(text: string, cause?: unknown): HubError {
+    const options = cause === undefined ? {} : { cause }
+    return new HubError('HUB_SOURCE_PROTOCOL', `${this.#options.address} does not speak MQTT: ${text}`, options)
   }
 
-  #disconnected({ reasonCode, properties }: IDisconnectPacket): HubError {
-    if (reasonCode !== SESSION_TAKEN_OVER)
-      return this.#lostError(
-        `the broker ended the session, code 0x${(reasonCode ?? 0).toString(16)}${properties?.reasonString === undefined ? '' : `, ${properties.reasonString}`}`,
-      )
-    return new HubError(
-      'HUB_SOURCE_LOST',
-      `${this.#options.address}: another client took over the session ${this.#options.connect.clientId}`,
-      { canRetry: true, hint: 'Give every replica a clientId of its own, and the same sharedGroup.' },
-    )
-  }
-
-  #lostError(text: string, cause?: unknown): HubError {
-    return new HubError('HUB_SOURCE_LOST', `${this.#options.address}: ${text}`, {
-      canRetry: true,
-      ...(cause === undefined ? {} : { cause }),
-    })
+  #broken(text: string, cause?: unknown): HubError {
+    return this.#connack === undefined
+      ? lostProblem(text, this.#peer, cause)
+      : unansweredProblem(text, this.#peer, cause)
   }
 
   #fail(error: HubError): void {
     if (this.#over) return
+    const accepted = this.#connack === undefined
     this.#close(error)
     this.#stream.destroy()
-    this.#handlers?.lost(error)
+    if (accepted) this.#handlers?.lost(error)
   }
 
   #close(error: HubError): void {
     this.#over = true
-    this.#timer?.cancel()
+    this.#keepAlive?.cancel()
+    this.#answerDue?.cancel()
     this.#connack?.reject(error)
+    this.#connack = undefined
     for (const waiting of this.#requests.values()) waiting.reject(error)
     this.#requests.clear()
   }
+}
+
+function groups<T>(items: readonly T[], size: number): (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  )
 }

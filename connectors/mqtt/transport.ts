@@ -33,7 +33,7 @@ const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNR
  */
 export function openTransport(options: TransportOptions, signal: AbortSignal): Promise<Duplex> {
   const url = new URL(options.url)
-  const secure = SECURE.has(url.protocol)
+  const secure = isSecure(options.url)
   return new Promise((resolve, reject) => {
     let stream: Duplex
     let ready: 'connect' | 'secureConnect' | 'open' = 'connect'
@@ -79,6 +79,10 @@ export function openTransport(options: TransportOptions, signal: AbortSignal): P
       resolve(stream)
     })
   })
+}
+
+export function isSecure(url: string): boolean {
+  return SECURE.has(new URL(url).protocol)
 }
 
 /** @throws HubError HUB_SOURCE_TLS when a file cannot be read */

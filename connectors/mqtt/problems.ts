@@ -1,0 +1,106 @@
+// What went wrong with a broker, as errors that say what to do. Pure; called by session.ts and dial.ts.
+
+import type { IConnackPacket, IDisconnectPacket } from 'mqtt-packet'
+
+import { HubError } from '../../src/sdk/index.ts'
+
+/** Whom we talk to; for messages. */
+export interface Peer {
+  /** Without credentials. */
+  readonly address: string
+  readonly version: 4 | 5
+  readonly clientId: string
+}
+
+/** MQTT 5.0 §2.4, MQTT 3.1.1 §3.2.2.3: refusals of who we are. */
+const AUTH: Readonly<Record<4 | 5, ReadonlySet<number>>> = {
+  4: new Set([4, 5]),
+  5: new Set([0x86, 0x87, 0x8a, 0x8c]),
+}
+/** Unavailable, busy, moved for a while, over a quota or a rate: come back later. */
+const LATER: Readonly<Record<4 | 5, ReadonlySet<number>>> = {
+  4: new Set([3]),
+  5: new Set([0x88, 0x89, 0x97, 0x9c, 0x9f]),
+}
+const VERSION: Readonly<Record<4 | 5, number>> = { 4: 1, 5: 0x84 }
+const CLIENT_ID: Readonly<Record<4 | 5, number>> = { 4: 2, 5: 0x85 }
+const SESSION_TAKEN_OVER = 0x8e
+
+/** Why a CONNACK is a refusal; undefined when it is none. */
+export function connackProblem(connack: IConnackPacket, peer: Peer): HubError | undefined {
+  const code = connack.reasonCode ?? connack.returnCode ?? 0
+  if (code === 0) return undefined
+  // A broker that knows no MQTT 5 answers with the codes of 3.1.1, all below those of MQTT 5.
+  const version = code < 0x80 ? 4 : 5
+  const { address, clientId } = peer
+  const why = `CONNACK ${hex(code)}${reasonOf(connack.properties?.reasonString)}`
+  if (code === VERSION[version])
+    return new HubError('HUB_SOURCE_PROTOCOL', `${address} does not speak this version of MQTT (${why})`, {
+      hint: `Set protocolVersion: ${peer.version === 5 ? '4 for MQTT 3.1.1' : '5'}.`,
+    })
+  if (AUTH[version].has(code)) return new HubError('HUB_SOURCE_AUTH', `${address} refused the credentials (${why})`)
+  if (LATER[version].has(code))
+    return new HubError('HUB_SOURCE_UNREACHABLE', `${address} takes no connections now (${why})`, { canRetry: true })
+  if (code === CLIENT_ID[version])
+    return new HubError('HUB_SOURCE_AUTH', `${address} refused the client id ${clientId} (${why})`, {
+      hint: 'Set clientId to one that the broker allows.',
+    })
+  return new HubError('HUB_SOURCE_PROTOCOL', `${address} refused the connection (${why})`)
+}
+
+/** The broker ended the connection and said why (MQTT 5.0 §3.14). */
+export function disconnectProblem({ reasonCode = 0, properties }: IDisconnectPacket, peer: Peer): HubError {
+  if (reasonCode === SESSION_TAKEN_OVER) return takenOverProblem('', peer)
+  return lostProblem(`the broker ended it, DISCONNECT ${hex(reasonCode)}${reasonOf(properties?.reasonString)}`, peer)
+}
+
+/**
+ * Another client has our client id. Not worth a quick retry: where a new replica replaces an old one, the old one must not
+ * take the session back.
+ */
+export function takenOverProblem(guess: string, { address, clientId }: Peer): HubError {
+  return new HubError('HUB_SOURCE_LOST', `${address}: ${guess}another client took over the session ${clientId}`, {
+    hint: 'Give every replica a clientId of its own, and all of them the same sharedGroup.',
+  })
+}
+
+export function lostProblem(text: string, { address }: Peer, cause?: unknown): HubError {
+  return new HubError('HUB_SOURCE_LOST', `${address}: ${text}`, {
+    canRetry: true,
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+/** The connection ended before CONNACK. With TLS 1.3 a refused client certificate shows only here. */
+export function unansweredProblem(text: string, { address }: Peer, cause: unknown): HubError {
+  const options = cause === undefined ? {} : { cause }
+  const { code = '' } = (cause ?? {}) as NodeJS.ErrnoException
+  if (code.startsWith('ERR_SSL') || code === 'EPROTO')
+    return new HubError('HUB_SOURCE_TLS', `${address}: ${text}`, options)
+  return new HubError('HUB_SOURCE_UNREACHABLE', `${address}: ${text} before it answered CONNECT`, {
+    ...options,
+    canRetry: true,
+    hint: 'Check that the address and port are those of an MQTT listener, and whether it expects TLS (mqtts://).',
+  })
+}
+
+/** What a SUBACK code of 0x80 and above means (MQTT 5.0 §3.9.3). */
+export function subackText(code: number): string {
+  const known: Readonly<Record<number, string>> = {
+    0x87: 'not authorized',
+    0x8f: 'the filter is not valid',
+    0x97: 'over the quota',
+    0x9e: 'no shared subscriptions',
+    0xa2: 'no wildcard subscriptions',
+  }
+  return `${known[code] ?? 'refused'}, SUBACK ${hex(code)}`
+}
+
+function hex(code: number): string {
+  return `0x${code.toString(16).padStart(2, '0')}`
+}
+
+/** The broker's own words, kept to what can stand in one line of a log. */
+function reasonOf(text: string | undefined): string {
+  return text === undefined || text === '' ? '' : `, "${text.replace(/[^\x20-\x7e]/g, '?').slice(0, 200)}"`
+}
