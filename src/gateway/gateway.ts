@@ -132,7 +132,7 @@ class LocalGateway implements Gateway {
       timeoutMs: this.#upstreamTimeoutMs + 1000,
       inFlightMax: QUEUE_IN_FLIGHT_MAX,
       clock: this.#clock,
-      annotations: (name) => this.#functions.find(name)?.spec.annotations ?? {},
+      find: (name) => this.#functions.find(name),
       log: (line) => log.request(line),
     })
   }

@@ -13,6 +13,7 @@ import type { Clock, RetrySettings, Trigger } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import { VERSION } from '../telemetry/version.ts'
+import type { DeployedFunction } from './functions.ts'
 import type { AsyncQueue } from './queue.ts'
 
 export interface QueueWorkerOptions {
@@ -22,8 +23,8 @@ export interface QueueWorkerOptions {
   readonly timeoutMs: number
   readonly inFlightMax: number
   readonly clock: Clock
-  /** Of the function as queued; {} where it is not deployed. */
-  readonly annotations: (functionName: string) => Readonly<Record<string, string>>
+  /** The function as queued; undefined where it is not deployed. */
+  readonly find: (functionName: string) => Pick<DeployedFunction, 'spec' | 'inFlightMax'> | undefined
   readonly log: (line: string) => void
 }
 
@@ -105,12 +106,17 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   }
 }
 
-function triggerOf(functionName: string, { annotations, timeoutMs, inFlightMax }: QueueWorkerOptions): Trigger {
-  const retry = retrySettings(annotations(functionName))
+function triggerOf(functionName: string, { find, timeoutMs, inFlightMax }: QueueWorkerOptions): Trigger {
+  const deployed = find(functionName)
+  // Half at most, so that one slow function leaves room for the others; and no more than it takes without a 429.
+  const share = Math.ceil(inFlightMax / 2)
+  const concurrency =
+    deployed === undefined || deployed.inFlightMax === 0 ? share : Math.min(share, deployed.inFlightMax)
+  const retry = retrySettings(deployed?.spec.annotations ?? {})
   return {
     function: functionName,
     pattern: functionName,
-    settings: { mode: 'sync', timeoutMs, concurrency: inFlightMax, ordering: 'none', retry },
+    settings: { mode: 'sync', timeoutMs, concurrency, ordering: 'none', retry },
   }
 }
 

@@ -125,6 +125,28 @@ describe('the call', () => {
   })
 })
 
+describe('many calls', () => {
+  const queued = (own: Rig, path: string, count: number): Promise<Answer[]> =>
+    Promise.all(Array.from({ length: count }, () => own.call(`/async-function/${path}`, { method: 'POST' })))
+  const forwarded = (own: Rig, path: string): string[] =>
+    own.log.requests.filter((line) => line.startsWith(`Forwarded [POST] to /function/${path} `))
+
+  test('of a function that never answers leave room for those of another', async () => {
+    await using own = await startRig([nodeFunction('stuck', 'misbehave'), nodeFunction('once', 'misbehave')])
+    await queued(own, 'stuck/never', 100)
+    await queued(own, 'once/fine', 10)
+    await until('the others have run', () => forwarded(own, 'once/fine').length === 10)
+    expect(own.gateway.queueLength).toBe(100)
+  })
+
+  test('of a function with max_inflight come one by one, not as 429', async () => {
+    await using own = await startRig([processFunction('single', 'cat', { envVars: { max_inflight: '1' } })])
+    await queued(own, 'single', 10)
+    await until('all have run', () => own.gateway.queueLength === 0)
+    expect(forwarded(own, 'single').map((line) => /\[(\d+)\] -/.exec(line)?.[1])).toEqual(Array(10).fill('200'))
+  })
+})
+
 describe('the callback', () => {
   test('has the answer, its headers and those of the call', async () => {
     const { method, headers, body } = await callback('once/refuse?code=201', { 'X-Call-Id': 'mine' })

@@ -7,8 +7,8 @@ const [stateDir = '', pidFile = ''] = process.argv.slice(2)
 
 const RETRY = {
   'com.openfaas.retry.attempts': '9999',
-  'com.openfaas.retry.min_wait': '1s',
-  'com.openfaas.retry.max_wait': '1s',
+  'com.openfaas.retry.min_wait': '2s',
+  'com.openfaas.retry.max_wait': '2s',
 }
 
 const gateway = await startGateway({
