@@ -101,7 +101,11 @@ test('whatever happens: books balance, each event is settled once, limits and or
         for (const end of invoker.open.values()) end(answered(200))
       }
       if (given.drainAfterMs === null) {
-        for (let round = 0; round < 400 && (rig.source.length > 0 || rig.dispatcher.unsettled > 0); round++) {
+        for (
+          let round = 0;
+          round < 400 && (rig.ledger.counts.received < events.length || rig.dispatcher.unsettled > 0);
+          round++
+        ) {
           await rig.clock.advance(500)
           finishSlow()
           if (rig.dispatcher.unsettled > inFlightMax + heldMax) problems.push('too many unsettled')
