@@ -32,6 +32,8 @@ interface Entry {
   readonly digest: string
   /** Settled; with `inOrder` perhaps not yet acknowledged. */
   settled: boolean
+  /** Its acknowledgement went out on a connection, and may or may not have arrived. */
+  sent: boolean
   /** Told the settlement's result, when its acknowledgement waits for earlier ones. */
   told: ((result: SettleResult) => void) | undefined
 }
@@ -73,7 +75,8 @@ export class Inbox {
     this.#drop()
     this.#line = line
     this.#buffer = new DeliveryBuffer(this.#options.unsettledMax)
-    if (!present) this.#forget()
+    if (present) this.#forgetSent()
+    else this.#forget()
   }
 
   /** The connection is gone; what is out stays, for the broker to send again. */
@@ -112,9 +115,11 @@ export class Inbox {
     const messageId = packet.messageId as number
     const done = this.#done.get(messageId)
     if (done !== undefined) {
-      // MQTT 5.0 §4.3.3: until PUBREL the identifier stands for the same message, whatever is sent.
-      if (done.qos === packet.qos && (done.qos === 2 || this.#isAgain(done, packet))) {
+      // QoS 2: MQTT 5.0 §4.3.3, until PUBREL. A broker that was restored from an old copy may use the identifier for
+      // another message before that, so the content is looked at as well.
+      if (this.#isAgain(done, packet)) {
         this.#line?.acknowledge(messageId, done.qos)
+        done.sent = true
         return true
       }
       this.#done.delete(messageId)
@@ -153,7 +158,7 @@ export class Inbox {
   }
 
   #enter({ messageId, qos }: IPublishPacket, digest: string): Entry {
-    const entry: Entry = { messageId: messageId as number, qos, digest, settled: false, told: undefined }
+    const entry: Entry = { messageId: messageId as number, qos, digest, settled: false, sent: false, told: undefined }
     this.#entries.set(entry.messageId, entry)
     return entry
   }
@@ -193,6 +198,7 @@ export class Inbox {
   #tell(entry: Entry): void {
     this.#entries.delete(entry.messageId)
     this.#done.set(entry.messageId, entry)
+    entry.sent = this.#line !== undefined
     this.#line?.acknowledge(entry.messageId, entry.qos)
     this.#prune()
   }
@@ -222,6 +228,14 @@ export class Inbox {
       this.#unsettled -= 1
       if (entry !== undefined) this.#entries.delete(entry.messageId)
     }
+  }
+
+  /**
+   * A PUBACK that went out may have arrived. Then the identifier was free again, and what now comes with it may be another
+   * message with the same content, whose first copy was lost on the way (MQTT 5.0 §4.3.2). Rather twice than never.
+   */
+  #forgetSent(): void {
+    for (const [messageId, { qos, sent }] of this.#done) if (qos === 1 && sent) this.#done.delete(messageId)
   }
 
   #forget(): void {
