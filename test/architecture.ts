@@ -55,9 +55,9 @@ export function architectureProblems(files: readonly SourceText[]): string[] {
   ]
 }
 
-/** broker.ts and tests stand on the other side of the connector; they may import anything. */
+/** broker.ts, rig.ts and tests stand on the other side of the connector; they may import anything. */
 function isProduction(path: string): boolean {
-  return path.endsWith('.ts') && !path.endsWith('.test.ts') && !/^connectors\/[^/]+\/broker\.ts$/.test(path)
+  return path.endsWith('.ts') && !path.endsWith('.test.ts') && !/^connectors\/[^/]+\/(broker|rig)\.ts$/.test(path)
 }
 
 function connectorNames(files: readonly SourceText[]): string[] {

@@ -183,11 +183,11 @@ export class MqttSource implements Source {
     this.#inbox.lost(this.#explained(error))
   }
 
-  /** MQTT 3.1.1 cannot say that another client took over; it looks like this. */
+  /** MQTT 3.1.1 cannot say that another client took over, and Mosquitto 2.0.11 does not; it looks like this. */
   #explained(error: HubError): HubError {
     const isShort = this.#context.clock.monotonic() - this.#connectedAtMs < SHORT_LIFE_MS
-    this.#shortLives = isShort ? this.#shortLives + 1 : 0
-    return this.#peer.version === 4 && error.canRetry && this.#shortLives >= SHORT_LIVES_MAX
+    this.#shortLives = isShort && error.details['hungUp'] === true ? this.#shortLives + 1 : 0
+    return this.#shortLives >= SHORT_LIVES_MAX
       ? takenOverProblem(`closed soon after each of ${this.#shortLives} connects; probably `, this.#peer)
       : error
   }

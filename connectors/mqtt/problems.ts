@@ -64,9 +64,20 @@ export function takenOverProblem(guess: string, { address, clientId }: Peer): Hu
   })
 }
 
-export function lostProblem(text: string, { address }: Peer, cause?: unknown): HubError {
+/** Ended by the broker without a word. */
+export function hungUpProblem(peer: Peer): HubError {
+  return lostProblem('the broker closed the connection', peer, undefined, { hungUp: true })
+}
+
+export function lostProblem(
+  text: string,
+  { address }: Peer,
+  cause?: unknown,
+  details: Readonly<Record<string, unknown>> = {},
+): HubError {
   return new HubError('HUB_SOURCE_LOST', `${address}: ${text}`, {
     canRetry: true,
+    details,
     ...(cause === undefined ? {} : { cause }),
   })
 }

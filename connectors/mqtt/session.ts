@@ -16,7 +16,7 @@ import type {
 
 import { HubError, errorText } from '../../src/sdk/index.ts'
 import type { Clock, ClockTimer } from '../../src/sdk/index.ts'
-import { connackProblem, disconnectProblem, lostProblem, unansweredProblem } from './problems.ts'
+import { connackProblem, disconnectProblem, hungUpProblem, lostProblem, unansweredProblem } from './problems.ts'
 import type { Peer } from './problems.ts'
 
 export interface SessionOptions {
@@ -89,7 +89,11 @@ export class MqttSession {
       if (!this.#over) this.#parser.parse(chunk)
     })
     stream.on('error', (error) => this.#fail(this.#broken(errorText(error), error)))
-    stream.on('end', () => this.#fail(this.#broken('the broker closed the connection')))
+    stream.on('end', () =>
+      this.#fail(
+        this.#connack === undefined ? hungUpProblem(this.#peer) : this.#broken('the broker closed the connection'),
+      ),
+    )
     stream.on('close', () => this.#fail(this.#broken('the connection was closed')))
   }
 

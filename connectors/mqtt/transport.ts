@@ -26,6 +26,8 @@ const PORTS: Readonly<Record<string, number>> = {
 const SECURE = new Set(['mqtts:', 'ssl:', 'tls:', 'wss:'])
 /** The address is at fault, not the certificates. */
 const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT'])
+/** Ended in the middle of the TLS handshake: a listener without TLS, or a server that is just going down. */
+const HUNG_UP = new Set(['ECONNRESET', 'EPIPE'])
 
 /**
  * Resolves with a stream that is connected and, for TLS, verified.
@@ -51,8 +53,8 @@ export function openTransport(options: TransportOptions, signal: AbortSignal): P
       } else {
         const host = url.hostname.replace(/^\[|\]$/g, '')
         const port = url.port === '' ? (PORTS[url.protocol] as number) : Number(url.port)
-        const socket =
-          tls === undefined ? connectTcp({ host, port, noDelay: true }) : connectTls({ ...tls, host, port })
+        const socket = tls === undefined ? connectTcp({ host, port }) : connectTls({ ...tls, host, port })
+        socket.setNoDelay()
         if (tls !== undefined) ready = 'secureConnect'
         stream = socket
         opening = socket
@@ -113,8 +115,8 @@ function failure(address: string, secure: boolean, error: unknown): HubError {
   if (error instanceof HubError) return error
   const { code = '' } = error as NodeJS.ErrnoException
   const text = `${redactUrl(address)}: ${errorText(error)}`
-  if (!secure || UNREACHABLE.has(code))
+  // An HTTP answer that is no WebSocket has no code.
+  if (!secure || UNREACHABLE.has(code) || code === '' || code.startsWith('WS_ERR'))
     return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
-
-  return new HubError('HUB_SOURCE_TLS', text, { cause: error, canRetry: false })
+  return new HubError('HUB_SOURCE_TLS', text, { cause: error, canRetry: HUNG_UP.has(code) })
 }

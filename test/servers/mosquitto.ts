@@ -1,20 +1,23 @@
-// A real Mosquitto on a free port with its own data. Taken from HUB_TEST_MOSQUITTO_URL, the PATH, or installed from
-// Debian's packages where we are root.
+// A real Mosquitto on a free port with its own data: the one of HUB_TEST_MOSQUITTO_URL where any will do, else that of the
+// PATH, else installed from Debian's packages where we are root.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { connectAsync } from 'mqtt'
 
+import { provideExecutable } from './debian-package.ts'
 import { findExecutable, freePort, startProcess } from './process.ts'
 import type { ServerProcess } from './process.ts'
 
-/** The reason is the message. */
+/** The reason is the message. Tests skip with it, unless `mosquittoRequired`. */
 export class MosquittoUnavailable extends Error {}
 
 export interface MosquittoOptions {
+  /** Nothing is configured and nothing is stopped: the server of HUB_TEST_MOSQUITTO_URL will do. */
+  readonly any?: boolean
   readonly credentials?: { readonly username: string; readonly password: string }
   /** A TLS listener beside the plain one, with files of `createCertificates`. */
   readonly tls?: {
@@ -24,11 +27,15 @@ export interface MosquittoOptions {
     readonly requireClient: boolean
   }
   readonly webSockets?: boolean
+  /** Write every change to disk, so that `kill` loses little. Costs a whole copy each time; otherwise `stop` saves. */
+  readonly saveChanges?: boolean
 }
 
 export interface MosquittoServer extends AsyncDisposable {
   readonly version: string
   readonly url: string
+  /** Of the plain listener. */
+  readonly port: number
   readonly tlsUrl: string | undefined
   readonly wsUrl: string | undefined
   /** SIGKILL: connections reset, what was not yet saved is gone. */
@@ -39,10 +46,31 @@ export interface MosquittoServer extends AsyncDisposable {
   start(): Promise<void>
 }
 
+/** HUB_TEST_REQUIRE lists it: then its absence is a failure and not a skip. */
+export function mosquittoRequired(): boolean {
+  return (process.env['HUB_TEST_REQUIRE'] ?? '').split(',').includes('mosquitto')
+}
+
+/**
+ * Why there is none, for `context.skip`; undefined when there is one. Installs it where it may. With `mosquittoRequired` it
+ * throws instead.
+ * @throws MosquittoUnavailable
+ */
+export function noMosquitto(options: MosquittoOptions = {}): string | undefined {
+  try {
+    if (externalUrl(options) === undefined) provided()
+    return undefined
+  } catch (error) {
+    if (!(error instanceof MosquittoUnavailable) || mosquittoRequired()) throw error
+    return error.message
+  }
+}
+
 /** @throws MosquittoUnavailable */
 export async function startMosquitto(options: MosquittoOptions = {}): Promise<MosquittoServer> {
-  const binary = installed()
-  const version = versionOf(binary)
+  const external = externalUrl(options)
+  if (external !== undefined) return externalServer(external)
+  const { path: binary, version } = provided()
   const folder = mkdtempSync(join(tmpdir(), 'hub-mosquitto-'))
   const port = await freePort()
   const tlsPort = options.tls === undefined ? undefined : await freePort()
@@ -62,6 +90,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   return {
     version,
     url: `mqtt://127.0.0.1:${port}`,
+    port,
     tlsUrl: tlsPort === undefined ? undefined : `mqtts://localhost:${tlsPort}`,
     wsUrl: wsPort === undefined ? undefined : `ws://127.0.0.1:${wsPort}`,
     kill: () => end('SIGKILL'),
@@ -74,8 +103,32 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   }
 }
 
+/** @throws MosquittoUnavailable when the given server is not what the test needs. */
+function externalUrl({ any }: MosquittoOptions): string | undefined {
+  const url = process.env['HUB_TEST_MOSQUITTO_URL']
+  if (url === undefined || url === '') return undefined
+  if (any !== true)
+    throw new MosquittoUnavailable('the server of HUB_TEST_MOSQUITTO_URL is not ours to set up and stop')
+  return url
+}
+
+function externalServer(url: string): MosquittoServer {
+  const refuse = (): Promise<never> => Promise.reject(new MosquittoUnavailable('not ours to stop'))
+  return {
+    version: 'of HUB_TEST_MOSQUITTO_URL',
+    url,
+    port: Number(new URL(url).port || 1883),
+    tlsUrl: undefined,
+    wsUrl: undefined,
+    kill: refuse,
+    stop: refuse,
+    start: refuse,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}
+
 function configuration(
-  { credentials, tls }: MosquittoOptions,
+  { credentials, tls, saveChanges }: MosquittoOptions,
   folder: string,
   port: number,
   tlsPort: number | undefined,
@@ -85,8 +138,7 @@ function configuration(
     'per_listener_settings false',
     'persistence true',
     `persistence_location ${folder}/`,
-    'autosave_interval 1',
-    'autosave_on_changes true',
+    ...(saveChanges === true ? ['autosave_interval 1', 'autosave_on_changes true'] : []),
     'log_dest stderr',
     'max_queued_messages 0',
     'max_inflight_messages 0',
@@ -106,7 +158,7 @@ function configuration(
   lines.push(`listener ${port} 127.0.0.1`)
   if (tls !== undefined)
     lines.push(
-      `listener ${tlsPort}`,
+      `listener ${tlsPort} localhost`,
       `cafile ${tls.caFile}`,
       `certfile ${tls.certFile}`,
       `keyfile ${tls.keyFile}`,
@@ -147,75 +199,24 @@ function versionOf(binary: string): string {
   }
 }
 
+interface Provided {
+  readonly path: string
+  readonly version: string
+}
+
+let known: Provided | MosquittoUnavailable | undefined
+
 /** @throws MosquittoUnavailable */
-function installed(): string {
-  const found = findExecutable('mosquitto')
-  if (found !== undefined) return found
-  if (process.getuid?.() !== 0 || findExecutable('apt-get') === undefined)
-    throw new MosquittoUnavailable(
-      'no mosquitto on the PATH, and not root on a Debian system to install it; install the package mosquitto',
-    )
-  withLock('mosquitto', () => {
-    if (findExecutable('mosquitto') === undefined) install('mosquitto')
-  })
-  const now = findExecutable('mosquitto')
-  if (now === undefined) throw new MosquittoUnavailable('the package mosquitto could not be installed with apt-get')
-  return now
+function provided(): Provided {
+  known ??= provide()
+  if (known instanceof MosquittoUnavailable) throw known
+  return known
 }
 
-const POLICY = '/usr/sbin/policy-rc.d'
-
-function install(name: string): void {
-  console.log(`test servers: installing the package ${name}`)
-  // Debian starts a service as it is installed unless this file says no.
-  const ours = !existsSync(POLICY)
-  if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
-  try {
-    const options = { stdio: 'ignore' as const, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
-    const args = [
-      'install',
-      '-y',
-      '--no-install-recommends',
-      '-o',
-      'Dpkg::Options::=--force-unsafe-io',
-      '-o',
-      'DPkg::Lock::Timeout=120',
-      name,
-    ]
-    try {
-      execFileSync('apt-get', args, options)
-    } catch {
-      execFileSync('apt-get', ['update', '-q'], options)
-      execFileSync('apt-get', args, options)
-    }
-  } catch {
-    // The caller looks for the binary and says what is missing.
-  } finally {
-    if (ours) rmSync(POLICY, { force: true })
-  }
-}
-
-const LOCK_MS = 180_000
-
-/** One installer at a time, over parallel test workers. */
-function withLock(name: string, work: () => void): void {
-  const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'connector-hub', 'servers')
-  mkdirSync(folder, { recursive: true })
-  const lock = join(folder, `${name}.lock`)
-  const until = Date.now() + LOCK_MS
-  for (;;) {
-    try {
-      mkdirSync(lock)
-      break
-    } catch {
-      // Whoever held it that long is dead.
-      if (Date.now() > until) break
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250)
-    }
-  }
-  try {
-    work()
-  } finally {
-    rmdirSync(lock)
-  }
+function provide(): Provided | MosquittoUnavailable {
+  const found = provideExecutable('mosquitto', 'mosquitto')
+  if (found.path === undefined) return new MosquittoUnavailable(found.reason)
+  const version = versionOf(found.path)
+  console.log(`test servers: mosquitto ${version}, ${found.path}${found.installed ? ', installed just now' : ''}`)
+  return { path: found.path, version }
 }

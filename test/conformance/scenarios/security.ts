@@ -14,7 +14,7 @@ async function assertRefused(
   config: Readonly<Record<string, unknown>>,
   codes: readonly ErrorCode[],
   what: string,
-): Promise<void> {
+): Promise<HubError> {
   const { source } = harness.source({ config })
   const limitMs = Math.min(REFUSED_WITHIN_MS, harness.suite.deadlineMs)
   const connected = source.connect(new AbortController().signal).then(() => 'connected')
@@ -22,9 +22,9 @@ async function assertRefused(
   assert.notEqual(error, 'connected', `connected in spite of ${what}`)
   assert.ok(error instanceof HubError, `${what}: ${String(error)}`)
   assert.ok(codes.includes(error.code), `${what}: expected ${codes.join(' or ')}, got ${error.code}: ${error.message}`)
-  assert.equal(error.canRetry, false, `${what}: waiting cannot mend it`)
   harness.said.push(error.message, error.hint, JSON.stringify(error.details))
   await harness.within(source.close(), 'close after a refusal')
+  return error
 }
 
 export const securityScenarios: readonly Scenario[] = [
@@ -33,7 +33,8 @@ export const securityScenarios: readonly Scenario[] = [
     unless: ({ broker }) => (broker.badCredentials === undefined ? 'the broker has no credentials' : undefined),
     async run(harness) {
       const config = harness.broker.badCredentials?.(harness.scope()) ?? {}
-      await assertRefused(harness, config, ['HUB_SOURCE_AUTH'], 'bad credentials')
+      const error = await assertRefused(harness, config, ['HUB_SOURCE_AUTH'], 'bad credentials')
+      assert.equal(error.canRetry, false, 'waiting cannot mend bad credentials')
     },
   },
   {

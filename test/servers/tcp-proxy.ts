@@ -1,0 +1,70 @@
+// A TCP proxy that misbehaves when told to: cuts, refuses, or goes silent while its connections stay open (half-open).
+
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number
+  /** Connections that are open now. */
+  readonly connections: number
+  /** Connections accepted since the start. */
+  readonly accepted: number
+  /** Resets every connection. */
+  cut(): void
+  /** True: new connections are reset at once. */
+  refuse(refuse: boolean): void
+  /** True: nothing goes through in either direction, and nobody is told. Connections made meanwhile are accepted. */
+  silence(silent: boolean): void
+}
+
+export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'): Promise<TcpProxy> {
+  const pairs = new Set<readonly [Socket, Socket]>()
+  let accepted = 0
+  let refusing = false
+  let silent = false
+
+  const server = createServer((client) => {
+    if (refusing) {
+      client.on('error', () => {})
+      client.resetAndDestroy()
+      return
+    }
+    accepted += 1
+    const upstream = connect(targetPort, targetHost)
+    const pair = [client, upstream] as const
+    pairs.add(pair)
+    for (const [from, to] of [pair, [upstream, client]] as const) {
+      from.on('data', (chunk) => void to.write(chunk))
+      from.on('end', () => to.end())
+      // A reset passes on as one.
+      from.on('error', () => to.resetAndDestroy())
+      from.on('close', () => pairs.delete(pair))
+      if (silent) from.pause()
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+
+  const cut = (): void => {
+    for (const sockets of pairs) for (const socket of sockets) socket.resetAndDestroy()
+    pairs.clear()
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return pairs.size
+    },
+    get accepted() {
+      return accepted
+    },
+    cut,
+    refuse: (refuse) => (refusing = refuse),
+    silence: (on) => {
+      silent = on
+      for (const sockets of pairs) for (const socket of sockets) if (on) socket.pause(); else socket.resume() // prettier-ignore
+    },
+    [Symbol.asyncDispose]: async () => {
+      cut()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
