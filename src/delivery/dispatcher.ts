@@ -7,10 +7,10 @@ import { asHubError, backoffMs } from '../sdk/index.ts'
 import type { Capabilities, Clock, DeadLetter, Delivery, FunctionResult, Router, Settlement } from '../sdk/index.ts'
 import type { DeliveryEvents } from '../telemetry/events.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { Fifo } from './fifo.ts'
 import { Call, Flight } from './flight.ts'
 import { FunctionState } from './function-state.ts'
 import type { DeliveryEnd, Ledger, LedgerCall } from './ledger.ts'
+import { Permits } from './limits.ts'
 import type { Limits } from './limits.ts'
 import { decide } from './retry-policy.ts'
 
@@ -44,6 +44,8 @@ export interface DrainReport {
 }
 
 const NO_RESULTS: readonly FunctionResult[] = []
+/** Of the function, of the connector, of the process. */
+const PERMITS = 3
 const BURY_BACKOFF = { minWaitMs: 500, maxWaitMs: 30_000, jitter: 'equal' } as const
 /** After the drain's own timeout: for aborted invocations to end and the last dead letters to be written. */
 const DRAIN_GRACE_MS = 2000
@@ -52,10 +54,9 @@ export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #functions = new Map<string, FunctionState>()
   readonly #flights = new Set<Flight>()
-  /** Calls that hold every permit but one of the source's own invocation slots. */
-  readonly #slotQueue = new Fifo<Call>()
+  /** The source's own invocation slots. */
+  readonly #slots: Permits
   readonly #random: () => number
-  #slotsFree: number
   #unsettledBytes = 0
   /** Resumes `run` when there is room, or a reason to stop. */
   #wake: (() => void) | undefined
@@ -65,7 +66,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
-    this.#slotsFree = options.inFlightMax
+    this.#slots = new Permits(options.inFlightMax)
     this.#random = options.random ?? Math.random
     options.ledger.measureInFlight(() => this.#flights.size)
   }
@@ -77,7 +78,7 @@ export class Dispatcher {
 
   /** Invocations running now. */
   get invoking(): number {
-    return this.#options.inFlightMax - this.#slotsFree
+    return this.#slots.used
   }
 
   /**
@@ -129,7 +130,7 @@ export class Dispatcher {
   #hasRoom(): boolean {
     const { inFlightMax, heldMax, unsettledBytesMax, gate } = this.#options
     return (
-      this.#slotsFree > 0 &&
+      this.#slots.used < inFlightMax &&
       this.#flights.size < inFlightMax + heldMax &&
       this.#unsettledBytes < unsettledBytesMax &&
       gate.open
@@ -186,7 +187,7 @@ export class Dispatcher {
 
   #route(flight: Flight): void {
     for (const trigger of this.#options.router().match(flight.delivery.message)) {
-      const call = new Call(flight, trigger, this.#functionState(trigger.function))
+      const call = new Call(flight, trigger, this.#functionState(trigger.function), this.#takePermits)
       flight.calls.push(call)
       flight.open += 1
       if (!this.#passesFilter(call)) this.#record(call, 'filtered', 'filter')
@@ -220,41 +221,39 @@ export class Dispatcher {
       if (!call.target.enterLane(orderingKey, call)) return
       call.holdsLane = true
     }
-    this.#takeFunctionPermit(call)
+    this.#takePermits(call)
   }
 
-  #takeFunctionPermit(call: Call): void {
-    const permits = this.#options.limits.forFunction(call.trigger.function, call.trigger.settings.concurrency)
-    call.state = 'limited'
-    call.functionPermits = permits
-    if (permits.tryTake()) this.#takeTotalPermit(call)
-    else {
-      call.onPermit = (permitted) => this.#takeTotalPermit(permitted)
-      permits.enqueue(call)
+  /**
+   * All that it still needs, in order. What is scarce for one function comes before what is scarce for the connector, and
+   * that before what all connectors share: nobody waits holding what others could use.
+   */
+  readonly #takePermits = (call: Call): void => {
+    if (call.permitsHeld === 0) {
+      const { function: name, settings } = call.trigger
+      call.functionPermits = this.#options.limits.forFunction(name, settings.concurrency)
+      call.state = 'limited'
     }
-  }
-
-  #takeTotalPermit(call: Call): void {
-    const { total } = this.#options.limits
-    call.holdsFunctionPermit = true
-    if (total.tryTake()) this.#takeSlot(call)
-    else {
-      call.onPermit = (permitted) => this.#takeSlot(permitted)
-      total.enqueue(call)
+    while (call.permitsHeld < PERMITS) {
+      const permits = this.#permitsOf(call, call.permitsHeld)
+      if (!permits.tryTake()) {
+        call.waitFor(permits)
+        return
+      }
+      call.permitsHeld += 1
     }
+    this.#invoke(call)
   }
 
-  #takeSlot(call: Call): void {
-    call.holdsTotalPermit = true
-    if (this.#slotsFree > 0) this.#invoke(call)
-    else this.#slotQueue.push(call)
+  #permitsOf(call: Call, position: number): Permits {
+    // Not looked up by the trigger's own bound: a newer wiring may have changed it.
+    if (position === 0) return call.functionPermits as Permits
+    return position === 1 ? this.#slots : this.#options.limits.total
   }
 
   #invoke(call: Call): void {
     const { trigger, flight } = call
     const { message, signal, responseBytesMax } = flight.delivery
-    this.#slotsFree -= 1
-    call.holdsSlot = true
     call.state = 'invoking'
     call.invocations += 1
     const invocation = {
@@ -272,22 +271,9 @@ export class Dispatcher {
 
   /** Gives back what an invocation holds; the lane stays until the call is done. */
   #releasePermits(call: Call): void {
-    const { limits } = this.#options
-    if (call.holdsSlot) {
-      call.holdsSlot = false
-      this.#slotsFree += 1
-      let next = this.#slotQueue.shift()
-      while (next !== undefined && next.gone) next = this.#slotQueue.shift()
-      if (next !== undefined) this.#invoke(next)
-    }
-    if (call.holdsTotalPermit) {
-      call.holdsTotalPermit = false
-      limits.total.release()
-    }
-    if (call.holdsFunctionPermit) {
-      call.holdsFunctionPermit = false
-      // Not looked up by the trigger's own bound: a newer wiring may have changed it.
-      call.functionPermits?.release()
+    while (call.permitsHeld > 0) {
+      call.permitsHeld -= 1
+      this.#permitsOf(call, call.permitsHeld).release()
     }
     this.#wakeIfRoom()
   }
@@ -368,7 +354,7 @@ export class Dispatcher {
       if (call.state !== 'gated') return
       call.leaveGate = undefined
       call.timer = undefined
-      this.#takeFunctionPermit(call)
+      this.#takePermits(call)
     }
     // A gate that is being closed for good no longer closes; a pause keeps that from becoming a spin.
     if (gate.open) call.timer = clock.after(BURY_BACKOFF.minWaitMs, goOn)
@@ -393,7 +379,7 @@ export class Dispatcher {
     call.timer = clock.after(delayMs, () => {
       call.timer = undefined
       if (alone && capabilities.retry === 'immediate') this.#giveBack(call, 0, reason)
-      else this.#takeFunctionPermit(call)
+      else this.#takePermits(call)
     })
   }
 
@@ -459,7 +445,7 @@ export class Dispatcher {
     const next = call.target.leaveLane(call.flight.delivery.message.orderingKey as string)
     if (next === undefined) return
     next.holdsLane = true
-    this.#takeFunctionPermit(next)
+    this.#takePermits(next)
   }
 
   // ── settling ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -541,7 +527,7 @@ export class Dispatcher {
 
   /** Shutting down: not invoked again by us. Running invocations are waited for, and aborted at the timeout. */
   #abandon(call: Call): void {
-    if (call.state === 'burying' || (call.state === 'invoking' && call.holdsSlot)) return
+    if (call.state === 'burying' || (call.state === 'invoking' && call.permitsHeld > 0)) return
     if (this.#options.capabilities.durable) {
       call.flight.leftToBroker = true
       this.#letGo(call, 'shutdown')
@@ -561,8 +547,9 @@ export class Dispatcher {
     this.#end(call, 'returned', reason)
   }
 
-  /** Leaves every queue and timer. A call that waits in a queue is skipped there once it is done or held no more. */
+  /** Leaves every queue and timer. A call that waits in a lane is skipped there once it is done. */
   #stopWaiting(call: Call): void {
+    call.waitNoMore()
     call.timer?.cancel()
     call.timer = undefined
     call.leaveGate?.()

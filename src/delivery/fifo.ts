@@ -26,4 +26,10 @@ export class Fifo<T> {
     }
     return item
   }
+
+  /** Drops what `keep` is false for. */
+  retain(keep: (item: T) => boolean): void {
+    this.#items = this.#items.slice(this.#head).filter((item) => keep(item as T))
+    this.#head = 0
+  }
 }

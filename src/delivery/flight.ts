@@ -25,16 +25,13 @@ export class Call implements Waiter {
   readonly flight: Flight
   readonly trigger: Trigger
   readonly target: FunctionState
-  /** Runs when the permit that was waited for is granted. */
-  onPermit: (call: Call) => void = nothing
+  readonly #goOn: (call: Call) => void
   state: CallState = 'in-lane'
   /** What it has to give back when it ends, wherever it ends. */
   holdsLane = false
-  holdsFunctionPermit = false
-  /** Where that permit came from. */
+  /** How many of its permits, in their order. */
+  permitsHeld = 0
   functionPermits: Permits | undefined
-  holdsTotalPermit = false
-  holdsSlot = false
   /** Invocations that counted: one that could not reach the gateway does not. */
   invocations = 0
   /** HTTP status of the last answer; 0 where there was none. */
@@ -44,8 +41,11 @@ export class Call implements Waiter {
   leaveGate: (() => void) | undefined
   result: LedgerCall | undefined
   response: ResponseBody | undefined
+  #waitsFor: Permits | undefined
 
-  constructor(flight: Flight, trigger: Trigger, target: FunctionState) {
+  /** @param goOn called when a permit that was waited for is granted */
+  constructor(flight: Flight, trigger: Trigger, target: FunctionState, goOn: (call: Call) => void) {
+    this.#goOn = goOn
     this.flight = flight
     this.trigger = trigger
     this.target = target
@@ -60,8 +60,23 @@ export class Call implements Waiter {
     return this.state !== 'limited'
   }
 
+  waitFor(permits: Permits): void {
+    this.#waitsFor = permits
+    permits.enqueue(this)
+  }
+
   permitted(): void {
-    this.onPermit(this)
+    this.#waitsFor = undefined
+    this.permitsHeld += 1
+    this.#goOn(this)
+  }
+
+  /** Leaves the queue of permits. Whoever calls it never lets the call wait for a permit again. */
+  waitNoMore(): void {
+    if (this.#waitsFor === undefined) return
+    if (this.state === 'limited') this.state = 'held'
+    this.#waitsFor.left()
+    this.#waitsFor = undefined
   }
 
   /** Invocations with this event, by earlier deliveries of the broker and by this one. */
@@ -69,8 +84,6 @@ export class Call implements Waiter {
     return this.flight.delivery.message.attempt - 1 + this.invocations
   }
 }
-
-function nothing(): void {}
 
 export class Flight {
   readonly delivery: Delivery

@@ -14,6 +14,8 @@ export interface Waiter {
 export class Permits {
   #max: number
   #used = 0
+  /** Of those in the queue. */
+  #gone = 0
   readonly #waiting = new Fifo<Waiter>()
 
   constructor(max: number) {
@@ -29,7 +31,7 @@ export class Permits {
   }
 
   get waiting(): number {
-    return this.#waiting.length
+    return this.#waiting.length - this.#gone
   }
 
   /** Raising the bound lets waiters go; lowering it takes effect as permits come back. */
@@ -49,6 +51,14 @@ export class Permits {
     this.#waiting.push(waiter)
   }
 
+  /** One that waits has become `gone`. What it holds is let go before its turn comes. */
+  left(): void {
+    this.#gone += 1
+    if (this.#gone * 2 <= this.#waiting.length) return
+    this.#waiting.retain((waiter) => !waiter.gone)
+    this.#gone = 0
+  }
+
   release(): void {
     this.#used -= 1
     if (this.#used < this.#max) this.#admitNext()
@@ -58,7 +68,10 @@ export class Permits {
     for (;;) {
       const next = this.#waiting.shift()
       if (next === undefined) return false
-      if (next.gone) continue
+      if (next.gone) {
+        this.#gone -= 1
+        continue
+      }
       this.#used += 1
       next.permitted()
       return true

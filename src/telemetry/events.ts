@@ -100,7 +100,8 @@ export class HubEvents implements DeliveryEvents {
         ? { responseBody: text(report.responseBody) }
         : {}),
     }
-    if (failed) this.#repeated('warn', 'invocation.failed', `${name} ${status}`, what, { ...fields, ...bodies })
+    if (failed)
+      this.#repeated('warn', 'invocation.failed', `${source} ${name} ${status}`, what, { ...fields, ...bodies })
     else {
       // Whoever asks for bodies only must not have to lower the level as well.
       const { printResponse, printResponseBody, printRequestBody } = this.#options

@@ -242,6 +242,34 @@ describe('an outage of the gateway', () => {
   })
 })
 
+describe('permits', () => {
+  test('a fan-out that waits for slots of its connector holds none of those that all connectors share', async () => {
+    const rig = new Rig({ inFlightMax: 2, totalMax: 4 })
+    rig.triggers = () => ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => trigger(name))
+    rig.invoker.script = () => undefined
+    const other = new Rig({ limits: rig.limits })
+    other.invoker.script = () => undefined
+    void rig.run()
+    rig.push(message('wide'))
+    await rig.rest()
+    expect([rig.invoker.open.size, rig.limits.total.used]).toEqual([2, 2])
+
+    void other.run()
+    other.push(message('next door'))
+    await other.rest()
+    expect(other.invoker.open.size).toBe(1)
+
+    for (let round = 0; round < 6; round++) {
+      rig.invoker.answer(answered(200))
+      await rig.rest()
+      expect(rig.invoker.open.size).toBe(Math.min(2, 5 - round))
+    }
+    other.invoker.answer(answered(200))
+    await other.rest()
+    expect([rig.kinds(), other.kinds(), rig.limits.total.used]).toEqual([['wide ack'], ['next door ack'], 0])
+  })
+})
+
 describe('withdrawal', () => {
   test('frees the lane, the permits and the room, and settles nothing', async () => {
     const rig = new Rig()

@@ -28,3 +28,13 @@ test('an empty one gives nothing and can be used again', () => {
   fifo.push('a')
   expect([fifo.shift(), fifo.shift(), fifo.length]).toEqual(['a', undefined, 0])
 })
+
+test('retain keeps the order of what stays, also when some are gone from the head', () => {
+  const fifo = new Fifo<number>()
+  for (let item = 0; item < 10; item++) fifo.push(item)
+  fifo.shift()
+  fifo.retain((item) => item % 2 === 0)
+  fifo.push(11)
+  expect(fifo.length).toBe(5)
+  expect([1, 2, 3, 4, 5, 6].map(() => fifo.shift())).toEqual([2, 4, 6, 8, 11, undefined])
+})

@@ -8,7 +8,7 @@ const state = (): FunctionState => new FunctionState({ finished: () => {} })
 
 function call(id: string, target: FunctionState): Call {
   const flight = new Flight({ message: message(id), settle: () => Promise.resolve('settled') }, 0, 0)
-  return new Call(flight, trigger('a'), target)
+  return new Call(flight, trigger('a'), target, () => {})
 }
 
 test('a lane is held by one and handed on in order', () => {

@@ -32,6 +32,21 @@ test('one that has left passes its turn on', () => {
   expect([granted, permits.used]).toEqual([['b'], 1])
 })
 
+test('those that have left are let go before their turn comes, and are not counted', () => {
+  const permits = new Permits(1)
+  const granted: string[] = []
+  permits.tryTake()
+  const crowd = Array.from({ length: 100 }, (_, index) => waiter(String(index), granted))
+  for (const one of crowd) permits.enqueue(one)
+  for (const one of crowd.splice(0, 99)) {
+    one.gone = true
+    permits.left()
+  }
+  expect(permits.waiting).toBe(1)
+  permits.release()
+  expect([granted, permits.used, permits.waiting]).toEqual([['99'], 1, 0])
+})
+
 test('a raised bound admits waiters at once, a lowered one takes effect as permits come back', () => {
   const permits = new Permits(1)
   const granted: string[] = []
