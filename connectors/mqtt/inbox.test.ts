@@ -31,7 +31,7 @@ function publish(messageId: number, payload: string, more: Partial<IPublishPacke
   }
 }
 
-const scope = { instance: 'mqtt', clientId: 'c', trimChannelKey: false, nowMs: 0, sequence: 0 }
+const scope = { instance: 'mqtt', session: 'c', trimChannelKey: false, nowMs: 0, sequence: 0 }
 const lostError = new HubError('HUB_SOURCE_LOST', 'gone', { canRetry: true })
 
 function rig(options: Partial<InboxOptions> = {}): {
@@ -304,7 +304,7 @@ describe('an event', () => {
       idOf(publish(1, 'y')),
       idOf(publish(1, 'x', { topic: 'u' })),
       idOf(publish(1, 'x', { properties: { userProperties: { a: 'b' } } })),
-      idOf(publish(1, 'x'), { clientId: 'd' }),
+      idOf(publish(1, 'x'), { session: 'd' }),
     ]
     expect(new Set([same, ...others]).size).toBe(6)
     expect(idOf(publish(0, 'x', { qos: 0 }))).not.toBe(idOf(publish(0, 'x', { qos: 0 }), { sequence: 1 }))

@@ -6,7 +6,7 @@ import type { Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subsc
 import { CopyFilter } from './copies.ts'
 import { dial } from './dial.ts'
 import type { MqttConfig } from './dial.ts'
-import { contentDigest, toEvent } from './event.ts'
+import { contentDigest, sessionTag, toEvent } from './event.ts'
 import { wantedFilters } from './filters.ts'
 import { Inbox } from './inbox.ts'
 import { lostProblem, subackText, takenOverProblem } from './problems.ts'
@@ -57,6 +57,7 @@ export class MqttSource implements Source {
       'mqtt_dropped_total',
       'QoS 0 messages dropped because too many were unsettled while the broker was asked for subscriptions.',
     )
+    const session = sessionTag(this.#peer.clientId)
     this.#inbox = new Inbox({
       unsettledMax: context.unsettledMax,
       inOrder: config.ackOrder === 'received',
@@ -69,7 +70,7 @@ export class MqttSource implements Source {
       toEvent: (packet, digest) =>
         toEvent(packet, digest, {
           instance: context.instance,
-          clientId: this.#peer.clientId,
+          session,
           trimChannelKey: config.trimChannelKey,
           nowMs: context.clock.now(),
           sequence: (this.#sequence += 1),

@@ -49,6 +49,9 @@ export interface FilterRequest {
 
 type Answer = ISubackPacket | IUnsubackPacket
 
+/** First bytes: packet type and flags. */
+const PUBACK = 0x40
+const PUBREC = 0x50
 /** Requests on their way at once. */
 const PIPELINE_MAX = 500
 const FILTERS_A_PACKET_MAX = 100
@@ -69,6 +72,8 @@ export class MqttSession {
   #answerDue: ClockTimer | undefined
   #lastHeardAt: number
   #over = false
+  readonly #acknowledged: number[] = []
+  #flush: NodeJS.Immediate | undefined
   #pauseWished = false
   #paused = false
   /** Set by the handshake. */
@@ -129,9 +134,15 @@ export class MqttSession {
     }))
   }
 
-  /** QoS 1: PUBACK. QoS 2: PUBREC; the rest of that exchange follows by itself. */
+  /**
+   * QoS 1: PUBACK. QoS 2: PUBREC; the rest of that exchange follows by itself. Those of one turn of the event loop go out
+   * in one piece: a write to the socket costs more than everything else that we do for a message.
+   */
   acknowledge(messageId: number, qos: QoS): void {
-    this.#send({ cmd: qos === 2 ? 'pubrec' : 'puback', messageId, reasonCode: 0 })
+    if (this.#over) return
+    if (this.#acknowledged.length === 0) this.#flush = setImmediate(() => this.#sendAcknowledged())
+    // Both versions: type, remaining length 2, packet identifier (MQTT 5.0 §3.4.2.1: no reason code means success).
+    this.#acknowledged.push(qos === 2 ? PUBREC : PUBACK, 2, messageId >> 8, messageId & 0xff)
   }
 
   get over(): boolean {
@@ -250,7 +261,17 @@ export class MqttSession {
     }
   }
 
+  #sendAcknowledged(): void {
+    if (this.#acknowledged.length === 0) return
+    clearImmediate(this.#flush)
+    const bytes = Buffer.from(this.#acknowledged)
+    this.#acknowledged.length = 0
+    if (!this.#over && this.#stream.writable) this.#stream.write(bytes)
+  }
+
+  /** After what was acknowledged before. */
   #send(packet: Packet): void {
+    this.#sendAcknowledged()
     if (!this.#over && this.#stream.writable) this.#stream.write(generate(packet, { protocolVersion: this.#version }))
   }
 
