@@ -30,7 +30,7 @@ const POLICY = '/usr/sbin/policy-rc.d'
 
 /** @returns why it failed; undefined when it did not. */
 function install(name: string): string | undefined {
-  console.log(`test servers: installing the Debian package ${name}`)
+  console.error(`test servers: installing the Debian package ${name}`)
   // Debian starts a service as it is installed unless this file says no. One that is there already stays.
   const ours = !existsSync(POLICY)
   if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })

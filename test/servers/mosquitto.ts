@@ -217,6 +217,6 @@ function provide(): Provided | MosquittoUnavailable {
   const found = provideExecutable('mosquitto', 'mosquitto')
   if (found.path === undefined) return new MosquittoUnavailable(found.reason)
   const version = versionOf(found.path)
-  console.log(`test servers: mosquitto ${version}, ${found.path}${found.installed ? ', installed just now' : ''}`)
+  console.error(`test servers: mosquitto ${version}, ${found.path}${found.installed ? ', installed just now' : ''}`)
   return { path: found.path, version }
 }

@@ -1,0 +1,82 @@
+// The brokers of the benchmark: each fills a backlog for one named subscriber and says how the hub and the bare loop
+// connect as that subscriber.
+
+import { connectAsync } from 'mqtt'
+
+import { LoopbackClient } from '../conformance/loopback/client.ts'
+import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
+import { Worker } from './child.ts'
+import type { BacklogOrder } from './loopback-broker.ts'
+
+export interface BenchBroker extends AsyncDisposable {
+  readonly title: string
+  readonly port: number
+  /** Annotation of the function. */
+  readonly topic: string
+  /** Module of the bare loop. */
+  readonly bare: string
+  /** The connector's part of hub.yaml. */
+  connector(name: string): Readonly<Record<string, unknown>>
+  /** Nothing is connected as `name` meanwhile. */
+  fill(name: string, backlog: BacklogOrder): Promise<void>
+}
+
+export async function startLoopback(): Promise<BenchBroker> {
+  const worker = new Worker<BacklogOrder, { readonly port?: number }>('loopback-broker.ts')
+  const { port = 0 } = await worker.report()
+  return {
+    title: 'loopback',
+    port,
+    topic: 'bench',
+    bare: 'bare-loopback.ts',
+    connector: (group) => ({ type: './test/conformance/loopback/connector.ts', port, password: 'bench', group }),
+    async fill(group, backlog) {
+      const client = await LoopbackClient.open(
+        { port, tls: false },
+        new AbortController().signal,
+        () => {},
+        () => {},
+      )
+      await client.request({ op: 'hello', password: 'bench', group, window: 1 })
+      await client.request({ op: 'subscribe', topics: ['bench'] })
+      await client.close()
+      worker.order(backlog)
+      await worker.report()
+    },
+    [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose](),
+  }
+}
+
+/** @returns why there is none */
+export async function startMqtt(): Promise<BenchBroker | string> {
+  const missing = noMosquitto({ any: true })
+  if (missing !== undefined) return missing
+  const server = await startMosquitto({ any: true })
+  return {
+    title: `MQTT, QoS 1 (Mosquitto ${server.version})`,
+    port: server.port,
+    topic: 'bench/+',
+    bare: 'bare-mqtt.ts',
+    connector: (clientId) => ({ type: 'mqtt', url: server.url, clientId }),
+    async fill(clientId, { events, bodyBytes, keys }) {
+      const session = await connectAsync(server.url, {
+        protocolVersion: 5,
+        clientId,
+        clean: false,
+        properties: { sessionExpiryInterval: 3600 },
+      })
+      await session.subscribeAsync('bench/+', { qos: 1 })
+      await session.endAsync()
+      const client = await connectAsync(server.url, { protocolVersion: 5 })
+      const body = Buffer.alloc(bodyBytes, 'x')
+      for (let sent = 0; sent < events; sent += 1000)
+        await Promise.all(
+          Array.from({ length: Math.min(1000, events - sent) }, (_, index) =>
+            client.publishAsync(`bench/${(sent + index) % keys}`, body, { qos: 1 }),
+          ),
+        )
+      await client.endAsync()
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
