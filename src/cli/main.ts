@@ -4,9 +4,10 @@
 import { processOutput } from './output.ts'
 import { execute } from './program.ts'
 
-// A reader that left (`| head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-})
+// A reader that left (`| head`) or a terminal that was closed is no error: the drain must still come to its end.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+  })
 
 process.exitCode = await execute(process.argv.slice(2), processOutput, process.env)

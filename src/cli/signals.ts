@@ -1,15 +1,18 @@
-// SIGTERM and SIGINT: the first asks for a clean end, the second insists.
+// SIGTERM, SIGINT and the loss of the terminal: the first asks for a clean end, the second insists.
 
 import { EXIT } from './output.ts'
 
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+export type EndSignal = (typeof SIGNALS)[number]
+
 /** Resolves with the first signal; a second one ends the process at once. */
-export function untilSignal(): Promise<'SIGTERM' | 'SIGINT'> {
+export function untilSignal(): Promise<EndSignal> {
   return new Promise((resolve) => {
     let asked = false
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    for (const signal of SIGNALS) {
       process.on(signal, () => {
-        // Unsettled events are the broker's again, exactly as after a crash.
-        if (asked) process.exit(EXIT.interrupted)
+        // Unsettled events are the broker's again, exactly as after a crash. A terminal may report its loss twice.
+        if (asked && signal !== 'SIGHUP') process.exit(EXIT.interrupted)
         asked = true
         resolve(signal)
       })
