@@ -32,6 +32,8 @@ const RECONNECT = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as cons
 const STABLE_MS = 60_000
 /** Credentials and TLS are not mended by waiting a moment, but a rotated secret is: try, rarely. */
 const HOPELESS_WAIT_MS = 30_000
+/** For a source to let go of its broker. */
+const CLOSE_MS = 5000
 
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -40,12 +42,10 @@ export class Supervisor {
   #since: number
   #problem: HubError | undefined
   #wanted: readonly Subscription[] | undefined
-  #connected = false
-  /** Serialises subscribe calls; the last wanted set wins. */
-  #subscribing: Promise<void> = Promise.resolve()
-  #wantedChanged: (() => void) | undefined
-  #connection: AbortController | undefined
+  /** Resolved, and made anew, when something else is wanted or there is nothing to wait for any more. */
+  #change = Promise.withResolvers<void>()
   #loop: Promise<void> | undefined
+  #drained: Promise<void> | undefined
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -60,8 +60,7 @@ export class Supervisor {
   /** The complete wanted set. Takes effect at once when connected, else after the next connect. */
   want(subscriptions: readonly Subscription[]): void {
     this.#wanted = subscriptions
-    this.#wantedChanged?.()
-    if (this.#connected) void this.#subscribe()
+    this.#changed()
   }
 
   get status(): SupervisorStatus {
@@ -77,26 +76,52 @@ export class Supervisor {
   }
 
   /** Stops pulling, waits for what runs, closes the source. Bounded by the timeout and a short grace. Idempotent. */
-  async drain(timeoutMs: number): Promise<void> {
-    const { name, dispatcher, invoker, source, events, clock } = this.#options
-    if (this.#state === 'closed') return
+  drain(timeoutMs: number): Promise<void> {
+    this.#drained ??= this.#drain(timeoutMs)
+    return this.#drained
+  }
+
+  async #drain(timeoutMs: number): Promise<void> {
+    const { name, dispatcher, invoker, events, clock } = this.#options
     this.#move('draining', 'stopped pulling')
     const startedAt = clock.monotonic()
     // Pulling stops through the dispatcher, before the source is told: what it holds stays settleable.
     const { unsettled } = await dispatcher.drain(timeoutMs)
     this.#stop.abort()
-    this.#connection?.abort()
-    await source.close()
-    await this.#loop
+    this.#changed()
+    await this.#closeSource()
     await invoker.close()
     events.drained(name, unsettled, clock.monotonic() - startedAt)
     this.#move('closed', 'closed')
   }
 
+  /** A source that cannot be closed must not keep the process: what it holds is the broker's again when the process ends. */
+  async #closeSource(): Promise<void> {
+    const { name, source, events, clock } = this.#options
+    const late = new AbortController()
+    const close = async (): Promise<void> => {
+      await source.close()
+      await this.#loop
+    }
+    const closed = close()
+    const bound = sleep(clock, CLOSE_MS, late.signal).then(() => {
+      throw new HubError('HUB_SOURCE_LOST', `it could not be closed within ${CLOSE_MS} ms`)
+    })
+    try {
+      await Promise.race([closed, bound])
+    } catch (error) {
+      events.closeFailed(name, asHubError(error, 'HUB_SOURCE_LOST'))
+    } finally {
+      late.abort()
+      bound.catch(() => undefined)
+      closed.catch(() => undefined)
+    }
+  }
+
   async #run(): Promise<void> {
     const { clock, source, events, name } = this.#options
     const stop = this.#stop.signal
-    if (this.#wanted === undefined) await new Promise<void>((resolve) => this.#resumeWith(resolve))
+    while (this.#wanted === undefined && !stop.aborted) await this.#change.promise
     let failures = 0
     while (!stop.aborted) {
       const startedAt = clock.monotonic()
@@ -108,9 +133,7 @@ export class Supervisor {
         if (stop.aborted) return
         const problem = asHubError(error, 'HUB_SOURCE_LOST', true)
         failures = clock.monotonic() - startedAt > STABLE_MS ? 1 : failures + 1
-        const waitMs = problem.canRetry
-          ? backoffMs(failures, RECONNECT)
-          : Math.max(HOPELESS_WAIT_MS, backoffMs(failures, RECONNECT))
+        const waitMs = retryWaitMs(problem, failures)
         this.#problem = problem
         if (this.#state !== 'draining' && this.#state !== 'failing')
           this.#move('failing', `${problem.message}. ${problem.hint}`, problem)
@@ -120,40 +143,57 @@ export class Supervisor {
     }
   }
 
-  #resumeWith(resolve: () => void): void {
-    this.#wantedChanged = resolve
-    this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
-  }
-
   async #connectAndPull(source: Source): Promise<void> {
     const connection = new AbortController()
-    this.#connection = connection
     const signal = AbortSignal.any([connection.signal, this.#stop.signal])
     try {
       await source.connect(signal)
-      await source.subscribe(this.#wanted ?? [], signal)
-      this.#connected = true
+      const wanted = this.#wanted ?? []
+      await source.subscribe(wanted, signal)
       this.#problem = undefined
-      if (this.#state !== 'draining') this.#move('active', `connected, ${this.#wanted?.length ?? 0} subscriptions`)
+      if (this.#state !== 'draining') this.#move('active', `connected, ${wanted.length} subscriptions`)
+      void this.#follow(wanted, signal)
       await this.#options.dispatcher.run(source.deliveries(signal), signal)
     } finally {
-      this.#connected = false
+      connection.abort()
+      this.#changed()
     }
   }
 
-  /** A refused subscription is a fault of its topic: it is reported, and the connection goes on with the rest. */
-  #subscribe(): Promise<void> {
-    this.#subscribing = this.#subscribing.then(async () => {
-      const signal = this.#connection?.signal
-      if (!this.#connected || signal === undefined || signal.aborted) return
-      try {
-        await this.#options.source.subscribe(this.#wanted ?? [], signal)
-      } catch (error) {
-        if (!signal.aborted)
-          this.#options.events.connectorRetry(this.#options.name, asHubError(error, 'HUB_SOURCE_FORBIDDEN'), 1, 0)
+  /**
+   * Keeps a connection subscribed to what is wanted, one call at a time. What the broker refuses is the fault of its topic:
+   * the connection goes on with what it has, and it is tried again.
+   */
+  async #follow(subscribed: readonly Subscription[], signal: AbortSignal): Promise<void> {
+    const { clock, source, events, name } = this.#options
+    let failures = 0
+    while (!signal.aborted) {
+      const change = this.#change.promise
+      const wanted = this.#wanted ?? []
+      if (wanted === subscribed) {
+        await change
+        continue
       }
-    })
-    return this.#subscribing
+      try {
+        await source.subscribe(wanted, signal)
+        subscribed = wanted
+        failures = 0
+      } catch (error) {
+        if (signal.aborted) return
+        const problem = asHubError(error, 'HUB_SOURCE_FORBIDDEN')
+        failures += 1
+        const waitMs = retryWaitMs(problem, failures)
+        events.connectorRetry(name, problem, failures, waitMs)
+        const pause = new AbortController()
+        void change.then(() => pause.abort())
+        await sleep(clock, waitMs, pause.signal).catch(() => undefined)
+      }
+    }
+  }
+
+  #changed(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
   }
 
   #move(state: ConnectorState, detail: string, problem?: HubError): void {
@@ -161,4 +201,9 @@ export class Supervisor {
     this.#since = this.#options.clock.now()
     this.#options.events.connectorState(this.#options.name, state, detail, problem)
   }
+}
+
+function retryWaitMs({ canRetry }: HubError, failures: number): number {
+  const waitMs = backoffMs(failures, RECONNECT)
+  return canRetry ? waitMs : Math.max(HOPELESS_WAIT_MS, waitMs)
 }

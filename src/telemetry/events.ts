@@ -243,6 +243,11 @@ export class HubEvents implements DeliveryEvents {
     )
   }
 
+  closeFailed(connector: string, error: HubError): void {
+    const line = `${connector}: ${error.message}; the broker takes back what was unsettled`
+    this.#log('warn', 'connector.close-failed', line, { connector, code: error.code })
+  }
+
   drained(connector: string, unsettled: number, durationMs: number): void {
     const left =
       unsettled === 0 ? 'everything was settled' : `${unsettled} left to the broker, which delivers them again`
