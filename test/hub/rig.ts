@@ -1,0 +1,142 @@
+// A whole hub on the loopback broker, and a gateway over HTTP that lists what the test says and answers by function name.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { vi } from 'vitest'
+
+import { readHubConfig } from '../../src/hub/config.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { systemClock } from '../../src/sdk/index.ts'
+import { createLogger } from '../../src/telemetry/logger.ts'
+import { LoopbackBroker } from '../conformance/loopback/server.ts'
+
+export const LOOPBACK = './test/conformance/loopback/connector.ts'
+const PASSWORD = 'loopback-s3cret'
+
+/** `fails` answers 500, `waits` when the test says so, everything else 200. */
+export class Gateway implements AsyncDisposable {
+  functions: Readonly<Record<string, Readonly<Record<string, string>>>> = {}
+  readonly invoked: { readonly function: string; readonly body: string }[] = []
+  readonly waiting: ServerResponse[] = []
+  #server: Server | undefined
+  #port = 0
+
+  /** On a free port the first time, on the same one after `stop`. */
+  async start(): Promise<this> {
+    const server = createServer((request, response) => void this.#answer(request, response))
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(this.#port, '127.0.0.1', resolve)
+    })
+    this.#server = server
+    this.#port = (server.address() as AddressInfo).port
+    return this
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`
+  }
+
+  /** Reserves a port without listening. */
+  async reserve(): Promise<this> {
+    await this.start()
+    await this.stop()
+    return this
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    if (server === undefined) return
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+    server.closeAllConnections()
+    await closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = request.url ?? ''
+    if (url.startsWith('/system/namespaces')) response.end('["openfaas-fn"]')
+    else if (url.startsWith('/system/functions')) {
+      const functions = Object.entries(this.functions).map(([name, annotations]) => ({ name, namespace: 'openfaas-fn', annotations })) // prettier-ignore
+      response.end(JSON.stringify(functions))
+    } else if (url.startsWith('/function/')) {
+      const name = url.slice('/function/'.length).split('.')[0] as string
+      let body = ''
+      for await (const chunk of request) body += String(chunk)
+      this.invoked.push({ function: name, body })
+      if (name === 'waits') this.waiting.push(response)
+      else response.writeHead(name === 'fails' ? 500 : 200).end()
+    } else response.writeHead(404).end()
+  }
+}
+
+export interface HubRig extends AsyncDisposable {
+  readonly hub: Hub
+  readonly broker: LoopbackBroker
+  readonly log: string[]
+  /** Answer of the admin server. */
+  readonly admin: (path: string, init?: RequestInit) => Promise<Response>
+}
+
+export interface HubRigOptions {
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Started, with one connector `orders`. */
+export async function startHub(gatewayUrl: string, { env = {} }: HubRigOptions = {}): Promise<HubRig> {
+  const broker = new LoopbackBroker(systemClock, PASSWORD)
+  await broker.start()
+  const stateDir = mkdtempSync(join(tmpdir(), 'hub-test-'))
+  const config = await readHubConfig({
+    env: {
+      HUB_GATEWAY_URL: gatewayUrl,
+      HUB_GATEWAY_REBUILD_INTERVAL: '100ms',
+      HUB_STATE_DIR: stateDir,
+      HUB_ADMIN_HOST: '127.0.0.1',
+      HUB_ADMIN_PORT: '0',
+      ...env,
+    },
+    overlay: { orders: { type: LOOPBACK, port: broker.port, password: PASSWORD } },
+  })
+  const log: string[] = []
+  const logger = createLogger({ level: 'debug', format: 'json', color: false, secretNames: ['password'], write: (line) => void log.push(line) }) // prettier-ignore
+  const hub = new Hub(config, { logger })
+  try {
+    await hub.start()
+  } catch (error) {
+    await hub.stop()
+    await broker.stop()
+    throw error
+  }
+  return {
+    hub,
+    broker,
+    log,
+    admin: (path, init) => fetch(`${hub.adminAddress}${path}`, init),
+    async [Symbol.asyncDispose]() {
+      await hub.stop()
+      await broker.stop()
+      rmSync(stateDir, { recursive: true, force: true })
+    },
+  }
+}
+
+export function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  return vi.waitFor(
+    async () => {
+      if (!(await condition())) throw new Error(`did not happen: ${what}`)
+    },
+    { timeout: 10_000, interval: 10 },
+  )
+}
+
+export const isReady = async ({ admin }: HubRig): Promise<boolean> => (await admin('/readyz')).status === 200
