@@ -63,7 +63,7 @@ export const RETRY_ANNOTATIONS = {
     max: 100_000,
     example: 10,
   }),
-  'com.openfaas.retry.codes': field.list({
+  'com.openfaas.retry.codes': field.statuses({
     description: 'HTTP statuses that are retried.',
     example: '429,502,503',
   }),

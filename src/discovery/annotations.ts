@@ -186,13 +186,8 @@ class Reader {
     }
     for (const [key, declared] of Object.entries<Field>(RETRY_ANNOTATIONS)) {
       const { value, problem } = this.#read(key, declared)
-      const fault =
-        problem ??
-        (key === 'com.openfaas.retry.codes' && value !== undefined
-          ? codesProblem(value as readonly string[])
-          : undefined)
-      if (fault === undefined) settings[key] = value
-      else this.#warn(key, `${fault}; the default is used`, declared.options.description)
+      if (problem === undefined) settings[key] = value
+      else this.#warn(key, `${problem}; the default is used`, declared.options.description)
     }
     this.#checkWaits(settings)
     return settings
@@ -293,12 +288,6 @@ export function annotationFinding(
   }
 }
 
-function codesProblem(codes: readonly string[]): string | undefined {
-  if (codes.length === 0) return 'holds no status'
-  const wrong = codes.find((code) => !/^[1-5]\d\d$/.test(code))
-  return wrong === undefined ? undefined : `holds "${wrong}", which is not an HTTP status from 100 to 599`
-}
-
 function merge(defaults: TriggerSettings, settings: Settings): TriggerSettings {
   const { retry } = defaults
   const minWaitMs = settings['com.openfaas.retry.min_wait']
@@ -314,7 +303,7 @@ function merge(defaults: TriggerSettings, settings: Settings): TriggerSettings {
     ordering: settings['connector.ordering'] ?? defaults.ordering,
     retry: {
       attempts: settings['com.openfaas.retry.attempts'] ?? retry.attempts,
-      codes: codes === undefined ? retry.codes : new Set(codes.map(Number)),
+      codes: codes === undefined ? retry.codes : new Set(codes),
       // What is annotated wins over a default that it contradicts.
       minWaitMs: minWaitMs ?? Math.min(retry.minWaitMs, maxWaitMs ?? Infinity),
       maxWaitMs: maxWaitMs ?? Math.max(retry.maxWaitMs, minWaitMs ?? 0),

@@ -19,9 +19,9 @@ const retry = field.group('How failed invocations are retried; annotations of th
     description: 'full: 0-100 % of the wait; equal: 50-100 %; none: exactly it.',
     default: 'full',
   }),
-  codes: field.list({
+  codes: field.statuses({
     description: 'HTTP statuses that are retried; by default 408, 425, 429 and every 5xx.',
-    example: ['429', '503'],
+    example: [429, 503],
     env: ['retry_http_codes'],
   }),
 })

@@ -29,6 +29,11 @@ export interface HubConfig {
   readonly instances: readonly InstanceConfig[]
 }
 
+/** Instances of these names would share environment names with the hub's own keys. */
+const RESERVED_NAMES = new Set(
+  Object.entries(hubFields).flatMap(([name, { kind }]) => (kind === 'group' ? [name] : [])),
+)
+
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** One finding with its place in the file, where it has one. */
@@ -108,7 +113,7 @@ export function triggerDefaults({ defaults }: HubSettings, instance?: InstanceSe
       minWaitMs: retry.minWait,
       maxWaitMs: Math.max(retry.minWait, retry.maxWait),
       jitter: retry.jitter,
-      codes: retry.codes === undefined ? undefined : new Set(retry.codes.map(Number)),
+      codes: retry.codes === undefined ? undefined : new Set(retry.codes),
     },
     ...(callbackUrl === undefined ? {} : { callbackUrl }),
   }
@@ -171,6 +176,11 @@ function connectorsOf(
     for (const [name, input] of Object.entries((connectors ?? {}) as Record<string, unknown>)) {
       if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
         problems.push({ path: ['connectors', name], message: 'must be a lower-case name of letters, digits and -' })
+      else if (RESERVED_NAMES.has(name))
+        problems.push({
+          path: ['connectors', name],
+          message: `must be another name: HUB_${name.toUpperCase()}_… in the environment are keys of the hub itself`,
+        })
       else if (typeof input !== 'object' || input === null || Array.isArray(input))
         problems.push({ path: ['connectors', name], message: 'must be a mapping with at least a type' })
       else inputs.set(name, input as Record<string, unknown>)
@@ -213,9 +223,13 @@ async function checkInstance(
 function withOpenFaasNames(root: Record<string, unknown>, env: Environment): Record<string, unknown> {
   const isTrue = (value: string | undefined): boolean => value === 'true' || value === '1'
   const merged = { ...root }
-  if (isTrue(env['asynchronous_invocation']))
-    merged['defaults'] = { mode: 'async', ...(merged['defaults'] as object | undefined) }
-  if (isTrue(env['debug'])) merged['log'] = { level: 'debug', ...(merged['log'] as object | undefined) }
+  const under = (key: string, value: Readonly<Record<string, unknown>>): void => {
+    const group = merged[key] ?? {}
+    // Anything else is a problem that is found later.
+    if (typeof group === 'object') merged[key] = { ...value, ...group }
+  }
+  if (isTrue(env['asynchronous_invocation'])) under('defaults', { mode: 'async' })
+  if (isTrue(env['debug'])) under('log', { level: 'debug' })
   return merged
 }
 
@@ -241,6 +255,11 @@ function readAuth({ gateway }: HubSettings, env: Environment, problems: ConfigPr
     })
     return undefined
   }
-  const [user, secret] = files.map((file) => readFileSync(file, 'utf8').trim()) as [string, string]
-  return { username: user, password: new Secret(secret) }
+  try {
+    const [user, secret] = files.map((file) => readFileSync(file, 'utf8').trim()) as [string, string]
+    return { username: user, password: new Secret(secret) }
+  } catch (error) {
+    problems.push({ path: ['gateway', 'auth'], message: `cannot be read: ${errorText(error)}` })
+    return undefined
+  }
 }

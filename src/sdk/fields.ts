@@ -127,6 +127,11 @@ function refuse(context: z.core.$RefinementCtx, message: string): typeof z.NEVER
   return z.NEVER
 }
 
+function splitText(input: unknown): unknown {
+  if (typeof input !== 'string') return input
+  return input.split(',').map((part) => part.trim()).filter((part) => part !== '') // prettier-ignore
+}
+
 /** Text that YAML may have read as a number or boolean (`password: 1234`). */
 const scalarText = z.preprocess(
   (input) => (typeof input === 'number' || typeof input === 'boolean' ? String(input) : input),
@@ -223,12 +228,25 @@ export const field = {
 
   /** A list of texts; one text with commas, too, as environment variables have it. */
   list<const O extends FieldOptions>(options: O): Field<Resolved<readonly string[], O>> {
-    const split = (text: string): string[] => text.split(',').map((part) => part.trim()).filter((part) => part !== '') // prettier-ignore
-    const type = z.preprocess(
-      (input) => (typeof input === 'string' ? split(input) : input),
-      z.array(z.string({ error: 'must be text' }), { error: 'must be a list' }),
-    )
+    const type = z.preprocess(splitText, z.array(z.string({ error: 'must be text' }), { error: 'must be a list' }))
     return make<readonly string[], O>('list', options, type)
+  },
+
+  /** A list of HTTP statuses; one text with commas, too. */
+  statuses<const O extends FieldOptions>(options: O): Field<Resolved<readonly number[], O>> {
+    const status = z.preprocess(
+      (item) => (typeof item === 'string' && /^\d{3}$/.test(item) ? Number(item) : item),
+      z.custom<number>((item) => Number.isInteger(item) && Number(item) >= 100 && Number(item) <= 599, {
+        error: (issue) => `holds ${JSON.stringify(issue.input)}, which is not an HTTP status from 100 to 599`,
+      }),
+    )
+    const type = z
+      .preprocess(
+        splitText,
+        z.array(status, { error: 'must be a list of HTTP statuses' }).min(1, { error: 'holds no status' }),
+      )
+      .meta({ items: { type: 'integer', minimum: 100, maximum: 599 } })
+    return make<readonly number[], O>('list', options, type)
   },
 
   /** Text by text. */
