@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/sdk/index.ts'
 import { generated } from './generate.ts'
 
-test('the generated tables of every README are those of the declarations (npm run docs)', async () => {
+test('the tables of every README and the JSON Schema are those of the declarations (npm run docs)', async () => {
   const expected = await generated()
   expect(new Map([...expected.keys()].map((path) => [path, readFileSync(path, 'utf8')]))).toEqual(expected)
 })

@@ -1,4 +1,4 @@
-// `npm run docs`: writes the generated tables of the READMEs from the declarations they describe. `--check` only compares.
+// `npm run docs`: writes the tables of the READMEs and the JSON Schema from the declarations they describe.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,12 +12,13 @@ import {
 } from '../../src/discovery/index.ts'
 import { hubFields, instanceFields } from '../../src/hub/config-fields.ts'
 import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
+import { hubJsonSchema } from '../../src/hub/schema.ts'
 import { ERROR_CODES, environmentNames } from '../../src/sdk/index.ts'
 import type { Field, Fields } from '../../src/sdk/index.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Every README with generated blocks: its path and its text as it should be. */
+/** Every generated file and every README with generated blocks: its path and its text as it should be. */
 export async function generated(): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>()
   const manifests = await Promise.all(builtInTypes().map(loadManifest))
@@ -57,6 +58,7 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
       ),
     }),
   )
+  files.set(join(ROOT, 'deploy/hub.schema.json'), `${JSON.stringify(hubJsonSchema(manifests), null, 2)}\n`)
   return files
 }
 

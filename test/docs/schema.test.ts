@@ -1,0 +1,56 @@
+import { globSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+
+import { checkHubConfig } from '../../src/hub/config.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const ajv = new Ajv2020({ allErrors: true, strict: true, strictRequired: false })
+const validate = ajv.compile(JSON.parse(readFileSync(join(ROOT, 'deploy/hub.schema.json'), 'utf8')) as object)
+
+function problems(config: unknown): string[] {
+  validate(config)
+  return (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`)
+}
+
+describe('the JSON Schema of hub.yaml', () => {
+  test.for(globSync('connectors/*/example.yaml', { cwd: ROOT }))('accepts %s', (path) => {
+    const [hub] = parseAllDocuments(readFileSync(join(ROOT, path), 'utf8')).map((one) => one.toJS() as unknown)
+    expect(problems(hub)).toEqual([])
+  })
+
+  test('accepts a connector of somebody else, whose keys it does not know', () => {
+    expect(problems({ connectors: { mine: { type: './mine.ts', anything: 1 } } })).toEqual([])
+  })
+
+  // What the schema refuses the parser refuses too, and the other way round.
+  test.for([
+    ['{ gateway: { url: "http://gateway:8080" }, connectors: { mqtt: { type: mqtt, qos: 2 } } }', true],
+    ['{ defaults: { retry: { codes: [429, 503], maxWait: 2m } } }', true],
+    ['{ connectors: { one: { type: mqtt, inFlightMax: 5, timeout: 30s } } }', true],
+    ['{ gatway: { url: "http://gateway:8080" } }', false],
+    ['{ connectors: { mqtt: { type: mqtt, quality: 1 } } }', false],
+    ['{ connectors: { mqtt: { type: mqtt, qos: 3 } } }', false],
+    ['{ connectors: { mqtt: { url: "mqtt://broker" } } }', false],
+    ['{ connectors: { Mqtt: { type: mqtt } } }', false],
+    ['{ connectors: { mqtt: { type: mqt } } }', false],
+    ['{ defaults: { timeout: 60 } }', false],
+    ['{ defaults: { concurrency: 0 } }', false],
+    ['{ defaults: { retry: { codes: [700] } } }', false],
+    ['{ limits: { inFlightMax: many } }', false],
+  ] as const)('agrees with the parser about %s', async ([text, valid]) => {
+    const { findings } = await checkFile(text)
+    expect([problems(parse(text)).length === 0, findings.length === 0]).toEqual([valid, valid])
+  })
+})
+
+async function checkFile(text: string): ReturnType<typeof checkHubConfig> {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'hub-schema-'))
+  const file = join(folder.path, 'hub.yaml')
+  writeFileSync(file, text)
+  return await checkHubConfig({ file, env: {} })
+}
