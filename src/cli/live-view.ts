@@ -1,10 +1,10 @@
 // What `dev` shows: what is wired, each delivery with its outcome and duration, what functions print. Lines only, so that
 // it can be piped, scrolled and searched.
 
-import type { LedgerEntry } from '../delivery/ledger.ts'
+import type { LedgerCall, LedgerEntry } from '../delivery/ledger.ts'
 import type { Wiring } from '../discovery/index.ts'
 import { formatDuration } from '../sdk/index.ts'
-import { paint } from './output.ts'
+import { counted, paint, sentence } from './output.ts'
 import type { Output, Style } from './output.ts'
 
 const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
@@ -50,10 +50,7 @@ export class LiveView {
     const width = (column: number): number => Math.max(0, ...rows.map((row) => (row[column] as string).length))
     this.#line('')
     this.#line(
-      this.#paint(
-        'bold',
-        `Wired ${rows.length} ${rows.length === 1 ? 'trigger' : 'triggers'} of ${wiring.functions} functions`,
-      ),
+      this.#paint('bold', `Wired ${counted(rows.length, 'trigger')} of ${counted(wiring.functions, 'function')}`),
     )
     for (const [name, pattern, to, mode] of rows as [string, string, string, string][])
       this.#line(`  ${name.padEnd(width(0))}  ${pattern.padEnd(width(1))}  → ${to}${mode}`)
@@ -61,28 +58,18 @@ export class LiveView {
       this.#line(this.#paint('gray', `  ${name} is called by no event: ${reason}`))
     for (const { level, message, hint, position } of wiring.findings) {
       const at = position === undefined ? '' : `${position.file}:${position.line}:${position.column} `
-      this.#line(`  ${this.#paint(level === 'error' ? 'red' : 'yellow', level)} ${at}${message}. ${hint}`)
+      this.#line(`  ${this.#paint(level === 'error' ? 'red' : 'yellow', level)} ${at}${sentence(message)} ${hint}`)
     }
     this.#line('')
   }
 
   delivery(entry: LedgerEntry): void {
     if (!this.#mayPrint()) return
-    const [sign, style] = END[entry.end]
-    const head = `${this.#clock()} ${this.#paint(style, sign)} ${entry.source} ${this.#paint('bold', entry.topic)}`
-    if (entry.calls.length === 0) {
-      this.#line(`${head} ${this.#paint('gray', '→ no function')}`)
-      return
-    }
-    for (const { function: name, result, invocations, status, reason, durationMs } of entry.calls) {
-      const answer = status === 0 ? 'no answer' : String(status)
-      const tries = invocations > 1 ? `, ${invocations} attempts` : ''
-      const detail =
-        result === 'acked'
-          ? `${answer} in ${formatDuration(durationMs)}${tries}`
-          : `${result === 'deadLettered' ? 'dead letter: ' : ''}${reason}`
-      this.#line(`${head} → ${name}  ${this.#paint(result === 'acked' ? 'gray' : style, detail)}`)
-    }
+    const head = (end: LedgerEntry['end']): string =>
+      `${this.#clock()} ${this.#paint(END[end][1], END[end][0])} ${entry.source} ${this.#paint('bold', entry.topic)}`
+    if (entry.calls.length === 0) this.#line(`${head(entry.end)} ${this.#paint('gray', '→ no function')}`)
+    for (const call of entry.calls)
+      this.#line(`${head(call.result)} → ${call.function}  ${this.#paint(callStyle(call), callText(call))}`)
   }
 
   /** A line that a function printed. */
@@ -134,4 +121,16 @@ export class LiveView {
     })
     this.#output.write(`${safe}\n`)
   }
+}
+
+function callText({ result, invocations, status, reason, durationMs }: LedgerCall): string {
+  if (result === 'filtered') return 'filtered out'
+  if (result === 'deadLettered') return `dead letter: ${reason}`
+  if (result === 'returned') return reason
+  const tries = invocations > 1 ? `, ${invocations} attempts` : ''
+  return `${status === 0 ? 'no answer' : status} in ${formatDuration(durationMs)}${tries}`
+}
+
+function callStyle({ result }: LedgerCall): Style {
+  return result === 'acked' ? 'gray' : END[result][1]
 }

@@ -41,8 +41,17 @@ export function table(header: readonly string[], rows: readonly (readonly string
 /** `CODE: what happened. How to fix it.` */
 export function errorLine(error: unknown, color: boolean): string {
   const { code, message, hint } = asHubError(error)
-  const sentence = /[.!?]$/.test(message) ? message : `${message}.`
-  return `${paint(color, 'red', `${code}:`)} ${sentence} ${hint}\n`
+  return `${paint(color, 'red', `${code}:`)} ${sentence(message)} ${hint}\n`
+}
+
+/** With a full stop, unless it ends in a mark of its own. */
+export function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`
+}
+
+/** `1 trigger`, `2 triggers`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** The exit code that fits an error. */

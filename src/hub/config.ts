@@ -50,6 +50,8 @@ export interface ReadConfigOptions {
   readonly types?: readonly string[]
   /** Laid over the connectors of the file, by instance: how `dev` points them at embedded brokers. */
   readonly overlay?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Instead of `gateway.url`, wherever that is set. */
+  readonly gatewayUrl?: string
   /** Lint looks at files of other machines. Default true. */
   readonly readSecretFiles?: boolean
 }
@@ -60,6 +62,7 @@ export async function checkHubConfig(
 ): Promise<{ readonly config: HubConfig | undefined; readonly findings: readonly ConfigFinding[] }> {
   const file = options.file === undefined ? undefined : readYaml(options.file)
   const root: Record<string, unknown> = { ...file?.root }
+  if (options.gatewayUrl !== undefined) root['gateway'] = { ...(root['gateway'] as object), url: options.gatewayUrl }
   const instances = connectorsOf(root['connectors'], options)
   delete root['connectors']
   const problems: ConfigProblem[] = [...instances.problems]
@@ -134,7 +137,14 @@ function readYaml(path: string): YamlFile {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines })
   const [fault] = document.errors
-  if (fault !== undefined) throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${fault.message}`, { cause: fault })
+  if (fault !== undefined) {
+    const { line, col } = lines.linePos(fault.pos[0])
+    // The parser's own text goes on with an excerpt, which may hold a secret.
+    const [what] = fault.message.split(' at line ')
+    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}:${line}:${col}: ${what}`, {
+      hint: 'Correct the YAML there; values with ":", "{" or "#" need quotes.',
+    })
+  }
   const root = document.toJS() as unknown
   if (root !== null && (typeof root !== 'object' || Array.isArray(root)))
     throw new HubError(

@@ -6,7 +6,8 @@ import { readStackFile } from '../../discovery/index.ts'
 import type { StackFunction } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
-import { HubError, Secret } from '../../sdk/index.ts'
+import { readHubConfig } from '../../hub/config.ts'
+import { HubError } from '../../sdk/index.ts'
 import { LiveView } from '../live-view.ts'
 import { EXIT } from '../output.ts'
 import type { Output } from '../output.ts'
@@ -27,7 +28,8 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
   const view = new LiveView(output)
   const { specs, problems } = functionSpecs(options.stack ?? [], env)
   for (const problem of problems) output.warn(`${problem}\n`)
-  const auth = gatewayAuth(env)
+  // basic_auth with secret files as OpenFaaS has it, or given outright: the names by which `run` finds them too.
+  const { auth } = await readHubConfig({ env })
   const stop = untilSignal()
   await using running = await startGateway({
     host: options.host,
@@ -100,11 +102,4 @@ function runtimeOf({ lang, handler, fprocess }: StackFunction): FunctionSpec['ru
   if (fprocess !== undefined && fprocess !== '') return { kind: 'process', command: fprocess, directory: handler }
   if (lang?.startsWith('node') === true) return { kind: 'node', handler }
   return `the bundled gateway runs lang node* and any fprocess, not lang ${lang ?? '(none)'}`
-}
-
-/** Credentials as the OpenFaaS gateway takes them: basic_auth with secret files, or given outright. */
-function gatewayAuth(env: NodeJS.ProcessEnv): { readonly username: string; readonly password: Secret } | undefined {
-  const username = env['HUB_GATEWAY_AUTH_USERNAME']
-  const password = env['HUB_GATEWAY_AUTH_PASSWORD']
-  return username === undefined || password === undefined ? undefined : { username, password: new Secret(password) }
 }

@@ -1,13 +1,15 @@
 // `plan` and `lint`: what would be wired, and what is wrong with it. Touches no broker; lint touches no network at all.
 
+import { existsSync } from 'node:fs'
+
 import { buildWiring, viewWiring } from '../../discovery/index.ts'
 import type { Finding, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
 import { builtInTypes } from '../../hub/registry.ts'
-import { parseSchedule, problemText } from '../../sdk/index.ts'
-import { EXIT, paint, table } from '../output.ts'
+import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
+import { EXIT, counted, paint, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
 import { functionsOfGateway, functionsOfStacks } from './sources.ts'
 
@@ -21,7 +23,8 @@ export interface PlanOptions {
 /** @throws HubError when the configuration or the functions cannot be read */
 export async function plan(options: PlanOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
   const config = await readHubConfig({
-    env: options.gateway === undefined ? env : { ...env, HUB_GATEWAY_URL: options.gateway },
+    env,
+    ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
     ...(options.config === undefined ? { types: builtInTypes() } : { file: options.config }),
   })
   const { snapshot, findings } =
@@ -48,8 +51,9 @@ export interface LintOptions {
   readonly json?: boolean
 }
 
-/** @throws HubError HUB_CONFIG_UNREADABLE */
-export async function lint(options: LintOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+/** Without options: hub.yaml and stack.yaml here. @throws HubError HUB_CONFIG_UNREADABLE, HUB_USAGE when there is nothing to check */
+export async function lint(given: LintOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  const options = given.config === undefined && given.stack === undefined ? { ...given, ...filesHere() } : given
   const checked = await checkHubConfig({
     env: {},
     readSecretFiles: false,
@@ -73,12 +77,20 @@ export async function lint(options: LintOptions, output: Output, env: NodeJS.Pro
   return checked.findings.length > 0 || findings.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
 }
 
+function filesHere(): LintOptions {
+  const config = ['hub.yaml', 'hub.yml'].find((name) => existsSync(name))
+  const stack = ['stack.yaml', 'stack.yml'].find((name) => existsSync(name))
+  if (config === undefined && stack === undefined)
+    throw new HubError('HUB_USAGE', 'there is no hub.yaml and no stack.yaml here to check', {
+      hint: 'Name files: connector-hub lint -c hub.yaml --stack stack.yaml.',
+    })
+  return { ...(config === undefined ? {} : { config }), ...(stack === undefined ? {} : { stack: [stack] }) }
+}
+
 function printPlan(wiring: Wiring, findings: readonly Finding[], output: Output): void {
   for (const { name, type, trigger, triggers } of wiring.instances) {
     const title = name === type ? name : `${name} (${type})`
-    output.write(
-      `\n${paint(output.color, 'bold', title)}  ${triggers.length} ${triggers.length === 1 ? 'trigger' : 'triggers'}\n`,
-    )
+    output.write(`\n${paint(output.color, 'bold', title)}  ${counted(triggers.length, 'trigger')}\n`)
     if (triggers.length === 0) continue
     const rows = triggers.map(({ pattern, function: to, settings }) => [
       `  ${pattern}`,
@@ -103,7 +115,9 @@ function printPlan(wiring: Wiring, findings: readonly Finding[], output: Output)
   }
   if (findings.length > 0) output.write('\n')
   for (const finding of findings) output.write(findingLine(finding, output.color))
-  output.write(`\n${wiring.triggers} triggers of ${wiring.functions} functions, ${findings.length} findings\n`)
+  output.write(
+    `\n${counted(wiring.triggers, 'trigger')} of ${counted(wiring.functions, 'function')}, ${counted(findings.length, 'finding')}\n`,
+  )
 }
 
 function nextFires(
@@ -132,5 +146,5 @@ function findingLine(finding: Finding, color: boolean): string {
     position === undefined
       ? [name, annotation].filter((part) => part !== '').join(' ')
       : `${position.file}:${position.line}:${position.column}`
-  return `${at}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${message}. ${hint}\n`
+  return `${at}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${sentence(message)} ${hint}\n`
 }
