@@ -1,0 +1,76 @@
+// The command as a user starts it: a process, its output, its exit code.
+
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+
+import { vi } from 'vitest'
+
+const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
+export const QUICKSTART = join(import.meta.dirname, '../../deploy/examples/quickstart/stack.yaml')
+
+export interface CliOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export class CliProcess implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #ended: Promise<Ended>
+  stdout = ''
+  stderr = ''
+
+  /** Nothing of this process's environment but the PATH: a variable of the machine must not decide a test. */
+  constructor(args: readonly string[], { env = {}, cwd }: CliOptions = {}) {
+    this.#child = spawn(process.execPath, [MAIN, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+      ...(cwd === undefined ? {} : { cwd }),
+    })
+    this.#child.stdout?.on('data', (chunk: Buffer) => void (this.stdout += chunk.toString()))
+    this.#child.stderr?.on('data', (chunk: Buffer) => void (this.stderr += chunk.toString()))
+    this.#ended = once(this.#child, 'close').then(([code]) => ({ code: code as number | null, stdout: this.stdout, stderr: this.stderr })) // prettier-ignore
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  ended(): Promise<Ended> {
+    return this.#ended
+  }
+
+  /** Waits until standard output or standard error matches; the match. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    return await vi.waitFor(
+      () => {
+        const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
+        if (found === null) throw new Error(`never said ${pattern}:\n${this.stdout}\n${this.stderr}`)
+        return found
+      },
+      { timeout: 15_000, interval: 20 },
+    )
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#ended
+  }
+}
+
+/** Runs a command to its end. */
+export async function cli(args: readonly string[], options?: CliOptions): Promise<Ended> {
+  await using command = new CliProcess(args, options)
+  return await command.ended()
+}
