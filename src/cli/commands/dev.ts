@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { StackWatcher } from '../../discovery/index.ts'
+import { StackWatcher, readStackFile } from '../../discovery/index.ts'
+import type { FunctionWatcher } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import { readHubConfig } from '../../hub/config.ts'
@@ -15,7 +16,7 @@ import { HubError, systemClock } from '../../sdk/index.ts'
 import type { EmbeddedBroker } from '../../sdk/index.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import { LiveView } from '../live-view.ts'
-import { EXIT } from '../output.ts'
+import { EXIT, errorLine } from '../output.ts'
 import type { Output } from '../output.ts'
 import { untilSignal } from '../signals.ts'
 import { FUNCTION_NAMESPACE, functionSpecs, gatewayLog, portOf } from './gateway.ts'
@@ -44,6 +45,8 @@ export async function dev(
     throw new HubError('HUB_USAGE', 'there is no stack.yaml here', {
       hint: 'Name one: connector-hub dev path/to/stack.yaml.',
     })
+  // Before anything is started: what is wrong with the file is not about ports.
+  readStackFile(path, { env })
   const stop = untilSignal()
   const view = new LiveView(output)
   await using session = await startDev({ stack: path, port: portOf(options.port), view, output, env })
@@ -96,24 +99,21 @@ export async function startDev({
       secretNames: [],
       write: (line) => output.warn(line),
     })
-    const deploy = async (): Promise<void> => {
-      const { specs, problems } = functionSpecs([stack], stackEnv)
-      for (const problem of problems) output.warn(`${problem}\n`)
-      const wanted = new Set(specs.map((spec) => `${spec.name}.${spec.namespace}`))
-      for (const { name, namespace } of gateway.functions())
-        if (!wanted.has(`${name}.${namespace}`)) await gateway.remove(`${name}.${namespace}`)
-      for (const spec of specs) await gateway.deploy(spec)
-    }
-    await deploy()
+    const deployment = new Deployment(gateway, stack, stackEnv, output)
+    await deployment.deploy()
     const hub = new Hub(config, {
       logger,
       watcher: (events) =>
-        new StackWatcher({ paths: [stack], env: stackEnv, namespace: FUNCTION_NAMESPACE, clock: systemClock, events }),
-      onWiring: (wiring) => {
-        view.wired(wiring)
-        // A changed stack file changes the functions too; a broken one never gets here.
-        deploy().catch((error: unknown) => output.warn(`${String(error)}\n`))
-      },
+        deployment.before(
+          new StackWatcher({
+            paths: [stack],
+            env: stackEnv,
+            namespace: FUNCTION_NAMESPACE,
+            clock: systemClock,
+            events,
+          }),
+        ),
+      onWiring: (wiring) => view.wired(wiring),
     })
     cleanUp.defer(() => hub.stop())
     view.started([
@@ -146,4 +146,50 @@ async function startBrokers(cleanUp: AsyncDisposableStack): Promise<{
     } else if ((await loadManifest(type)).trigger === 'schedule') overlay[type] = { type }
   }
   return { overlay, brokers }
+}
+
+/** Keeps the gateway at what the stack file says. */
+class Deployment {
+  readonly #gateway: Gateway
+  readonly #stack: string
+  readonly #env: NodeJS.ProcessEnv
+  readonly #output: Output
+
+  constructor(gateway: Gateway, stack: string, env: NodeJS.ProcessEnv, output: Output) {
+    this.#gateway = gateway
+    this.#stack = stack
+    this.#env = env
+    this.#output = output
+  }
+
+  /** New and changed functions. @returns removes those that are in the file no more; @throws HubError */
+  async deploy(): Promise<() => Promise<void>> {
+    const { specs, problems } = functionSpecs([this.#stack], this.#env)
+    for (const problem of problems) this.#output.warn(`${problem}\n`)
+    for (const spec of specs) await this.#gateway.deploy(spec)
+    const wanted = new Set(specs.map((spec) => `${spec.name}.${spec.namespace}`))
+    return async () => {
+      for (const { name, namespace } of this.#gateway.functions())
+        if (!wanted.has(`${name}.${namespace}`)) await this.#gateway.remove(`${name}.${namespace}`)
+    }
+  }
+
+  /** A watcher whose functions are there before they are wired, and until they are not: no event meets a missing one. */
+  before(watcher: FunctionWatcher): FunctionWatcher {
+    let order = Promise.resolve()
+    return {
+      start: (onSnapshot) =>
+        watcher.start((snapshot) => {
+          order = order
+            .then(async () => {
+              const removeOthers = await this.deploy()
+              onSnapshot(snapshot)
+              await removeOthers()
+            })
+            .catch((error: unknown) => this.#output.warn(errorLine(error, this.#output.warnColor)))
+        }),
+      status: () => watcher.status(),
+      close: () => watcher.close(),
+    }
+  }
 }
