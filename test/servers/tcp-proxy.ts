@@ -5,8 +5,6 @@ import type { AddressInfo, Socket } from 'node:net'
 
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number
-  /** Connections that are open now. */
-  readonly connections: number
   /** Connections accepted since the start. */
   readonly accepted: number
   /** Resets every connection. */
@@ -18,7 +16,7 @@ export interface TcpProxy extends AsyncDisposable {
 }
 
 export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'): Promise<TcpProxy> {
-  const pairs = new Set<readonly [Socket, Socket]>()
+  const sockets = new Set<Socket>()
   let accepted = 0
   let refusing = false
   let silent = false
@@ -31,28 +29,31 @@ export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'
     }
     accepted += 1
     const upstream = connect(targetPort, targetHost)
-    const pair = [client, upstream] as const
-    pairs.add(pair)
-    for (const [from, to] of [pair, [upstream, client]] as const) {
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      // prettier-ignore
+      sockets.add(from)
       from.on('data', (chunk) => void to.write(chunk))
       from.on('end', () => to.end())
       // A reset passes on as one.
       from.on('error', () => to.resetAndDestroy())
-      from.on('close', () => pairs.delete(pair))
+      from.on('close', () => {
+        sockets.delete(from)
+        // Also when it was closed without an end: one half never stays.
+        to.destroySoon()
+      })
       if (silent) from.pause()
     }
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 
   const cut = (): void => {
-    for (const sockets of pairs) for (const socket of sockets) socket.resetAndDestroy()
-    pairs.clear()
+    for (const socket of sockets) socket.resetAndDestroy()
   }
   return {
     port: (server.address() as AddressInfo).port,
-    get connections() {
-      return pairs.size
-    },
     get accepted() {
       return accepted
     },
@@ -60,7 +61,7 @@ export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'
     refuse: (refuse) => (refusing = refuse),
     silence: (on) => {
       silent = on
-      for (const sockets of pairs) for (const socket of sockets) if (on) socket.pause(); else socket.resume() // prettier-ignore
+      for (const socket of sockets) if (on) socket.pause(); else socket.resume() // prettier-ignore
     },
     [Symbol.asyncDispose]: async () => {
       cut()
