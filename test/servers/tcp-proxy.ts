@@ -11,7 +11,7 @@ export interface TcpProxy extends AsyncDisposable {
   cut(): void
   /** True: new connections are reset at once. */
   refuse(refuse: boolean): void
-  /** True: nothing goes through in either direction, and nobody is told. Connections made meanwhile are accepted. */
+  /** True: nothing goes through in either direction, and nobody is told. New connections are accepted. To end it, `cut` first. */
   silence(silent: boolean): void
 }
 
@@ -36,13 +36,12 @@ export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'
       // prettier-ignore
       sockets.add(from)
       from.on('data', (chunk) => void to.write(chunk))
-      from.on('end', () => to.end())
-      // A reset passes on as one.
-      from.on('error', () => to.resetAndDestroy())
+      from.on('end', () => !silent && to.end())
+      // A reset passes on as one. What happens in silence is not heard, and the other half stays for `cut`.
+      from.on('error', () => !silent && to.resetAndDestroy())
       from.on('close', () => {
         sockets.delete(from)
-        // Also when it was closed without an end: one half never stays.
-        to.destroySoon()
+        if (!silent) to.destroySoon()
       })
       if (silent) from.pause()
     }
