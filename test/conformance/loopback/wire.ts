@@ -33,14 +33,17 @@ export type FromBroker = Reply | { readonly entry: Entry }
 const HEADER_BYTES = 4
 const FRAME_BYTES_MAX = 2 ** 26
 
+/** What is sent in one turn of the event loop goes out in one piece. */
 export function send(socket: Socket, message: Request | FromBroker): void {
   const payload = serialize(message)
   const header = Buffer.alloc(HEADER_BYTES)
   header.writeUInt32BE(payload.length)
-  socket.cork()
+  if (socket.writableCorked === 0) {
+    socket.cork()
+    setImmediate(() => socket.uncork())
+  }
   socket.write(header)
   socket.write(payload)
-  socket.uncork()
 }
 
 /** Calls back per frame; a frame beyond the bound (another protocol) destroys the socket. */
