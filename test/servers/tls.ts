@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { findExecutable } from './process.ts'
+import { provideExecutable } from './debian-package.ts'
 
 /** Paths of PEM files in a folder of their own, removed on disposal. */
 export interface Certificates extends Disposable {
@@ -19,9 +19,10 @@ export interface Certificates extends Disposable {
   readonly otherCaFile: string
 }
 
-/** Why certificates cannot be made; undefined when they can. */
+/** Why certificates cannot be made; undefined when they can. Installs openssl where it may. */
 export function noCertificates(): string | undefined {
-  return findExecutable('openssl') === undefined ? 'no openssl on the PATH to make certificates with' : undefined
+  const found = provideExecutable('openssl', 'openssl')
+  return found.path === undefined ? found.reason : undefined
 }
 
 export function createCertificates(): Certificates {
