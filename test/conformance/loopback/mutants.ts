@@ -85,10 +85,16 @@ const losing: readonly Mutant[] = [
     name: 'acks early',
     caughtBy: 'killed with unsettled deliveries: the next instance gets all of them',
     because: /held \d+ events|did not arrive/,
-    create: eachDelivery((delivery) => {
-      const early = delivery.settle(ack)
-      return { ...delivery, settle: () => early }
-    }),
+    create: changing((source) => ({
+      async *deliveries(signal) {
+        for await (const delivery of source.deliveries(signal)) {
+          // Confirmed before anybody has seen the event.
+          const early = delivery.settle(ack)
+          await early
+          yield { ...delivery, settle: () => early }
+        }
+      },
+    })),
   },
   {
     name: 'settles on close what is unsettled',
