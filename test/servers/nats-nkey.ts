@@ -1,0 +1,49 @@
+// NATS NKeys: an Ed25519 pair in NATS's own letters, for servers and clients of tests.
+
+import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
+
+export interface Nkey {
+  /** `SU…`: what a client is given. */
+  readonly seed: string
+  /** `U…`: what a server is configured with. */
+  readonly publicKey: string
+  /** Base64url, as CONNECT carries it. */
+  sign(nonce: string): string
+}
+
+// Prefix bytes of the NKeys specification: they make the letters S, U come first.
+const SEED = 18 << 3
+const USER = 20 << 3
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+export function createUserNkey(): Nkey {
+  const raw = randomBytes(32)
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8, raw]), format: 'der', type: 'pkcs8' })
+  const publicRaw = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
+  return {
+    seed: encode(Buffer.concat([Buffer.from([SEED | (USER >> 5), (USER & 31) << 3]), raw])),
+    publicKey: encode(Buffer.concat([Buffer.from([USER]), publicRaw])),
+    sign: (nonce) => sign(undefined, Buffer.from(nonce), key).toString('base64url'),
+  }
+}
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+
+/** Base32 without padding over the bytes and their checksum. */
+function encode(bytes: Buffer): string {
+  const checked = Buffer.concat([bytes, Buffer.alloc(2)])
+  checked.writeUInt16LE(crc16(bytes), bytes.length)
+  let bits = ''
+  for (const byte of checked) bits += byte.toString(2).padStart(8, '0')
+  return (bits.match(/.{1,5}/g) ?? []).map((five) => ALPHABET[Number.parseInt(five.padEnd(5, '0'), 2)]).join('')
+}
+
+/** CRC-16/XMODEM. */
+function crc16(bytes: Buffer): number {
+  let crc = 0
+  for (const byte of bytes) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
+  }
+  return crc & 0xffff
+}

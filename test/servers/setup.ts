@@ -1,0 +1,55 @@
+// Sets up the real servers of the tests that are missing: `npm run servers:setup [nats] [rabbitmq] [kafka]`. Idempotent.
+// Starts no server. Called by people, by CI and by the tests' own start.
+
+import { setUpNats } from './nats-setup.ts'
+import { secondsSince, ServerUnavailable } from './provide.ts'
+import type { Progress, Provided, ServerName } from './provide.ts'
+
+export type SetUp = { readonly name: ServerName; readonly seconds: string } & (
+  | { readonly provided: Provided }
+  | { readonly reason: string }
+)
+
+const SETUPS: Readonly<Partial<Record<ServerName, (progress: Progress) => Promise<Provided>>>> = {
+  nats: setUpNats,
+}
+
+export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
+
+/** All at once. What cannot be had is a result with the reason, not a throw. */
+export async function setUpServers(names: readonly ServerName[], say: Progress): Promise<readonly SetUp[]> {
+  return await Promise.all(
+    names.map(async (name): Promise<SetUp> => {
+      const began = Date.now()
+      try {
+        const provided = await SETUPS[name]?.((line) => say(`${name}: ${line}`))
+        if (provided === undefined) throw new ServerUnavailable('unknown')
+        return { name, seconds: secondsSince(began), provided }
+      } catch (error) {
+        if (!(error instanceof ServerUnavailable)) throw error
+        return { name, seconds: secondsSince(began), reason: error.message }
+      }
+    }),
+  )
+}
+
+/** One line a server: name, version, where from, seconds. */
+export function table(results: readonly SetUp[]): string {
+  const rows = results.map((result) =>
+    'provided' in result
+      ? [result.name, result.provided.version, result.provided.origin, result.seconds]
+      : [result.name, 'MISSING', result.reason, result.seconds],
+  )
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const unknown = args.find((name) => !SERVERS.some((known) => known === name))
+  if (unknown !== undefined) throw new Error(`no server is called "${unknown}"; there are: ${SERVERS.join(', ')}`)
+  const results = await setUpServers(args.length === 0 ? SERVERS : (args as ServerName[]), (line) => console.error(line)) // prettier-ignore
+  console.log(table(results))
+  if (results.some((result) => 'reason' in result)) process.exitCode = 1
+}
+
+if (import.meta.main) await main(process.argv.slice(2))
