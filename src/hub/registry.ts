@@ -19,6 +19,12 @@ export function builtInTypes(): readonly string[] {
     .sort()
 }
 
+/** Those that work without a broker of one's own: `dev` runs them, and `plan` and `lint` assume them without a configuration. */
+export async function selfContainedTypes(): Promise<readonly string[]> {
+  const manifests = await Promise.all(builtInTypes().map(loadManifest))
+  return manifests.filter(({ name, trigger }) => trigger === 'schedule' || existsSync(embeddedFile(name))).map(({ name }) => name) // prettier-ignore
+}
+
 /** The manifest alone: loads no broker client. @throws HubError HUB_CONNECTOR_UNKNOWN, HUB_CONNECTOR_BROKEN */
 export async function loadManifest(type: string): Promise<Manifest> {
   if (!builtInTypes().includes(type)) return (await loadConnector(type)).manifest
@@ -44,9 +50,13 @@ export async function loadConnector(type: string): Promise<Connector> {
 
 /** The embedded broker of a built-in connector, where it has one. */
 export async function loadEmbedded(type: string): Promise<StartEmbedded | undefined> {
-  const file = join(FOLDER, type, `embedded${EXTENSION}`)
+  const file = embeddedFile(type)
   if (!existsSync(file)) return undefined
   return (await load(type, pathToFileURL(file).href))['default'] as StartEmbedded
+}
+
+function embeddedFile(type: string): string {
+  return join(FOLDER, type, `embedded${EXTENSION}`)
 }
 
 function builtInFile(type: string, file: 'manifest' | 'connector'): string {

@@ -36,6 +36,8 @@ export interface BrokerFeatures {
   readonly bodyBytesMax: number
   /** Kinds of header values that publishers can send; empty: no headers. */
   readonly headers: readonly HeaderKind[]
+  /** Put before the names of the publishers' headers on their way to the function. Default: none. */
+  readonly headerPrefix?: string
   /** Publishers can give an ordering key per event. False: events of one topic are one sequence, or unordered. */
   readonly keys: boolean
   /** Events are handed out in the order of publishing per ordering key (per topic without keys). */

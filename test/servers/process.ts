@@ -7,9 +7,9 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
 
-/** The first executable of this name on the PATH and where Debian puts servers; undefined when there is none. */
+/** The first executable of this name on the PATH and where Debian puts servers and Go puts itself; undefined when there is none. */
 export function findExecutable(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/go/bin']
   return folders
     .map((folder) => join(folder, name))
     .find((path) => {

@@ -11,7 +11,7 @@ import { startGateway } from '../../gateway/gateway.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { Hub } from '../../hub/hub.ts'
-import { builtInTypes, loadEmbedded, loadManifest } from '../../hub/registry.ts'
+import { loadEmbedded, selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, systemClock } from '../../sdk/index.ts'
 import type { EmbeddedBroker } from '../../sdk/index.ts'
 import { createLogger } from '../../telemetry/logger.ts'
@@ -137,13 +137,11 @@ async function startBrokers(cleanUp: AsyncDisposableStack): Promise<{
 }> {
   const overlay: Record<string, Record<string, unknown>> = {}
   const brokers = new Map<string, EmbeddedBroker>()
-  for (const type of builtInTypes()) {
+  for (const type of await selfContainedTypes()) {
     const start = await loadEmbedded(type)
-    if (start !== undefined) {
-      const broker = cleanUp.use(await start({}))
-      brokers.set(type, broker)
-      overlay[type] = { type, ...broker.config }
-    } else if ((await loadManifest(type)).trigger === 'schedule') overlay[type] = { type }
+    const broker = start === undefined ? undefined : cleanUp.use(await start({}))
+    if (broker !== undefined) brokers.set(type, broker)
+    overlay[type] = { type, ...broker?.config }
   }
   return { overlay, brokers }
 }

@@ -7,7 +7,7 @@ import type { Finding, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
-import { builtInTypes } from '../../hub/registry.ts'
+import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
 import { EXIT, counted, paint, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
@@ -25,7 +25,7 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
   const config = await readHubConfig({
     env,
     ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
-    ...(options.config === undefined ? { types: builtInTypes() } : { file: options.config }),
+    ...(options.config === undefined ? { types: await selfContainedTypes() } : { file: options.config }),
   })
   const { snapshot, findings } =
     options.stack === undefined ? await functionsOfGateway(config) : functionsOfStacks(options.stack, env)
@@ -57,7 +57,7 @@ export async function lint(given: LintOptions, output: Output, env: NodeJS.Proce
   const checked = await checkHubConfig({
     env: {},
     readSecretFiles: false,
-    ...(options.config === undefined ? { types: builtInTypes() } : { file: options.config }),
+    ...(options.config === undefined ? { types: await selfContainedTypes() } : { file: options.config }),
   })
   const stacks = options.stack === undefined ? undefined : functionsOfStacks(options.stack, env)
   const wiring =

@@ -61,8 +61,9 @@ export const contentScenarios: readonly Scenario[] = [
       assert.equal(received.has('x-injected'), false, 'a header was injected')
       assert.equal(received.has('host'), false, 'a header of the invocation itself was set by a publisher')
       for (const { name, value, plain } of sent) {
-        assert.equal(received.get(name.toLowerCase()), plain ? value : Buffer.from(value).toString('base64'), name)
-        assert.equal(received.get(`${name.toLowerCase()}-enc`), plain ? undefined : 'b64', `${name}-Enc`)
+        const expected = `${harness.features.headerPrefix ?? ''}${name}`.toLowerCase()
+        assert.equal(received.get(expected), plain ? value : Buffer.from(value).toString('base64'), name)
+        assert.equal(received.get(`${expected}-enc`), plain ? undefined : 'b64', `${name}-Enc`)
       }
     },
   },

@@ -1,0 +1,110 @@
+// One attempt to reach a server: options from the configuration, errors that say what to do. Called by nats-source.ts.
+
+import { readFileSync } from 'node:fs'
+
+import { connect, credsAuthenticator, errors, nkeyAuthenticator } from '@nats-io/transport-node'
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
+
+import { HubError, errorText, redactUrl } from '../../src/sdk/index.ts'
+import type { ConfigOf } from '../../src/sdk/index.ts'
+import type { manifest } from './manifest.ts'
+
+export type NatsConfig = ConfigOf<typeof manifest.fields>
+
+/** @throws HubError HUB_SOURCE_*; the signal's reason when aborted */
+export async function dial(config: NatsConfig, name: string, signal: AbortSignal): Promise<NatsConnection> {
+  signal.throwIfAborted()
+  const connecting = connect(optionsOf(config, name))
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void => aborted.reject(signal.reason as Error)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([connecting, aborted.promise])
+  } catch (error) {
+    // Too late to be wanted, should it still succeed.
+    connecting.then((late) => late.close(), () => undefined) // prettier-ignore
+    signal.throwIfAborted()
+    throw dialProblem(error, addressesOf(config))
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    aborted.promise.catch(() => undefined)
+  }
+}
+
+/** Without credentials, for messages. */
+export function addressesOf({ servers }: NatsConfig): string {
+  return servers.map((server) => (URL.canParse(server) ? redactUrl(server) : server)).join(', ')
+}
+
+function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
+  const { servers, username, password, token, nkeySeed, credsFile, connectTimeout } = config
+  const tls = tlsOf(config)
+  return {
+    servers: [...servers],
+    name,
+    timeout: connectTimeout,
+    // The supervisor connects anew; what is unsettled comes again by the consumers.
+    reconnect: false,
+    ...(username === undefined ? {} : { user: username }),
+    ...(password === undefined ? {} : { pass: password.reveal() }),
+    ...(token === undefined ? {} : { token: token.reveal() }),
+    ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(Buffer.from(nkeySeed.reveal())) }),
+    ...(credsFile === undefined ? {} : { authenticator: credsAuthenticator(readSecret(credsFile)) }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+}
+
+/** With these the client refuses a server that has no TLS, before it sends credentials. */
+function tlsOf({ servers, tls }: NatsConfig): ConnectionOptions['tls'] | undefined {
+  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
+  const isWanted = servers.some((server) => /^tls:/i.test(server)) || caFile !== undefined || certFile !== undefined
+  if (!isWanted && serverName === undefined && !insecureSkipVerify) return undefined
+  for (const [key, file] of Object.entries({ caFile, certFile, keyFile })) if (file !== undefined) readPem(file, key)
+  return {
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certFile === undefined ? {} : { certFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...(insecureSkipVerify ? { rejectUnauthorized: false } : {}),
+  }
+}
+
+function readPem(path: string, key: string): void {
+  try {
+    readFileSync(path)
+  } catch (error) {
+    throw new HubError('HUB_SOURCE_TLS', `tls.${key} cannot be read: ${errorText(error)}`, {
+      cause: error,
+      hint: `Set tls.${key} to a readable PEM file.`,
+    })
+  }
+}
+
+function readSecret(path: string): Uint8Array {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new HubError('HUB_SOURCE_AUTH', `credsFile cannot be read: ${errorText(error)}`, {
+      cause: error,
+      hint: 'Set credsFile to a readable credentials file.',
+    })
+  }
+}
+
+/** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
+const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
+
+/** What the client says of a server without TLS; it has no class of its own. */
+const NO_TLS = /does not support 'tls'|'?tls'? is not available/
+
+function dialProblem(error: unknown, addresses: string): HubError {
+  if (error instanceof HubError) return error
+  const chain: unknown[] = []
+  for (let at: unknown = error; at instanceof Error; at = at.cause) chain.push(at)
+  const text = `${addresses}: ${chain.map(errorText).join(': ')}`
+  const isAuth = chain.some((at) => at instanceof errors.AuthorizationError || at instanceof errors.UserAuthenticationExpiredError) // prettier-ignore
+  if (isAuth) return new HubError('HUB_SOURCE_AUTH', text, { cause: error })
+  const isTls = chain.some((at) => TLS_CODE.test((at as NodeJS.ErrnoException).code ?? '') || NO_TLS.test(errorText(at))) // prettier-ignore
+  if (isTls) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
+  return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
+}
