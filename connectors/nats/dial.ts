@@ -94,6 +94,8 @@ function readSecret(path: string): Uint8Array {
 /** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
 const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
 
+/** Of a seed that is none; the client does not export its class. */
+const NKEYS_ERROR = 'NKeysError'
 /** What the client says of a server without TLS; it has no class of its own. */
 const NO_TLS = /does not support 'tls'|'?tls'? is not available/
 
@@ -102,7 +104,7 @@ function dialProblem(error: unknown, addresses: string): HubError {
   const chain: unknown[] = []
   for (let at: unknown = error; at instanceof Error; at = at.cause) chain.push(at)
   const text = `${addresses}: ${chain.map(errorText).join(': ')}`
-  const isAuth = chain.some((at) => at instanceof errors.AuthorizationError || at instanceof errors.UserAuthenticationExpiredError) // prettier-ignore
+  const isAuth = chain.some((at) => at instanceof errors.AuthorizationError || at instanceof errors.UserAuthenticationExpiredError || at?.constructor.name === NKEYS_ERROR) // prettier-ignore
   if (isAuth) return new HubError('HUB_SOURCE_AUTH', text, { cause: error })
   const isTls = chain.some((at) => TLS_CODE.test((at as NodeJS.ErrnoException).code ?? '') || NO_TLS.test(errorText(at))) // prettier-ignore
   if (isTls) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
