@@ -1,6 +1,7 @@
 // Sets up the real servers of the tests that are missing: `npm run servers:setup [nats] [rabbitmq] [kafka]`. Idempotent.
 // Starts no server. Called by people, by CI and by the tests' own start.
 
+import { provideKafka } from './kafka.ts'
 import { setUpNats } from './nats-setup.ts'
 import { secondsSince, ServerUnavailable } from './provide.ts'
 import type { Progress, Provided, ServerName } from './provide.ts'
@@ -12,6 +13,7 @@ export type SetUp = { readonly name: ServerName; readonly seconds: string } & (
 
 const SETUPS: Readonly<Partial<Record<ServerName, (progress: Progress) => Promise<Provided>>>> = {
   nats: setUpNats,
+  kafka: provideKafka,
 }
 
 export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
