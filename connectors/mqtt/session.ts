@@ -55,6 +55,8 @@ const PUBREC = 0x50
 /** Requests on their way at once. */
 const PIPELINE_MAX = 500
 const FILTERS_A_PACKET_MAX = 100
+/** Between two writes while nothing is read. */
+const PROBE_MS = 1000
 /** For the broker to close after DISCONNECT. */
 const END_MS = 1000
 
@@ -69,6 +71,7 @@ export class MqttSession {
   readonly #requests = new Map<number, { resolve(packet: Answer): void; reject(error: HubError): void }>()
   #nextId = 1
   #keepAlive: ClockTimer | undefined
+  #probe: ClockTimer | undefined
   #answerDue: ClockTimer | undefined
   #lastHeardAt: number
   #over = false
@@ -254,11 +257,22 @@ export class MqttSession {
     const pause = this.#pauseWished && this.#requests.size === 0
     if (pause === this.#paused || this.#over) return
     this.#paused = pause
-    if (pause) this.#stream.pause()
-    else {
+    if (pause) {
+      this.#stream.pause()
+      this.#probeLater()
+    } else {
+      this.#probe?.cancel()
       this.#lastHeardAt = this.#options.clock.monotonic()
       this.#stream.resume()
     }
+  }
+
+  /** A socket that is not read does not tell that its peer has gone, until something is written to it. */
+  #probeLater(): void {
+    this.#probe = this.#options.clock.after(PROBE_MS, () => {
+      this.#send({ cmd: 'pingreq' })
+      this.#probeLater()
+    })
   }
 
   #sendAcknowledged(): void {
@@ -277,7 +291,7 @@ export class MqttSession {
 
   /**
    * MQTT 5.0 §3.1.2.10: the broker hears from us within the interval, whatever we read, and its silence for one and a half
-   * of it is a dead peer. While reading is paused silence proves nothing; then TCP itself reports the death of the peer.
+   * of it is a dead peer. While reading is paused silence proves nothing; then the probes make TCP report it.
    */
   #keepAliveEvery(intervalMs: number): void {
     if (intervalMs === 0) return
@@ -315,6 +329,7 @@ export class MqttSession {
   #close(error: HubError): void {
     this.#over = true
     this.#keepAlive?.cancel()
+    this.#probe?.cancel()
     this.#answerDue?.cancel()
     this.#connack?.reject(error)
     this.#connack = undefined

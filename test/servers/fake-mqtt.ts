@@ -15,6 +15,8 @@ export interface FakeMqtt extends AsyncDisposable {
   sendBytes(bytes: Buffer | string): void
   /** Ends the newest connection. */
   hangUp(): void
+  /** Closes the newest connection as a process that dies does. */
+  die(): void
   readonly connections: number
 }
 
@@ -49,6 +51,7 @@ export async function startFakeMqtt(version: 4 | 5, answer: (packet: Packet) => 
       void newest?.write(Buffer.concat(packets.map((packet) => generate(packet, { protocolVersion: version })))),
     sendBytes: (bytes) => void newest?.write(bytes),
     hangUp: () => newest?.end(),
+    die: () => newest?.destroy(),
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy()
       await new Promise<void>((resolve) => server.close(() => resolve()))
