@@ -6,7 +6,7 @@ export const manifest = defineManifest({
   name: 'nats',
   title: 'NATS JetStream',
   description: 'A function is invoked with each message of its subjects in a JetStream stream; * and > are wildcards.',
-  status: 'alpha',
+  status: 'beta',
   guarantee: 'at-least-once',
   guaranteeNote: 'From the moment a stream has stored the message. Subjects without a stream are not read.',
   trigger: 'topic',
