@@ -4,7 +4,7 @@
 import type { LedgerCall, LedgerEntry } from '../delivery/ledger.ts'
 import type { Wiring } from '../discovery/index.ts'
 import { formatDuration } from '../sdk/index.ts'
-import { counted, paint, sentence } from './output.ts'
+import { counted, paint, printable, sentence } from './output.ts'
 import type { Output, Style } from './output.ts'
 
 const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
@@ -16,8 +16,6 @@ const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
 }
 /** Lines of deliveries a second that a person can follow; the rest is counted. */
 const LINES_A_SECOND = 50
-
-const ESCAPE = String.fromCharCode(27)
 
 export class LiveView {
   readonly #output: Output
@@ -113,13 +111,8 @@ export class LiveView {
     return paint(this.#output.color, style, text)
   }
 
-  /** Topics and function output come from outside: control characters must not drive the terminal. */
   #line(text: string): void {
-    const safe = text.replaceAll(/\p{Cc}/gu, (control, at: number) => {
-      const isOurs = control === ESCAPE && this.#output.color && /^\[\d+m/.test(text.slice(at + 1, at + 6))
-      return control === '\t' || isOurs ? control : '�'
-    })
-    this.#output.write(`${safe}\n`)
+    this.#output.write(`${printable(text, this.#output.color)}\n`)
   }
 }
 

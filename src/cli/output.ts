@@ -31,8 +31,22 @@ export function paint(color: boolean, style: Style, text: string): string {
   return color ? styleText(style, text, { validateStream: false }) : text
 }
 
+const ESCAPE = String.fromCharCode(27)
+
+/**
+ * One line or cell in which nothing drives the terminal: names, topics and what functions print come from outside. Our own
+ * colours stay where there are any.
+ */
+export function printable(text: string, color = false): string {
+  return text.replaceAll(/\p{Cc}/gu, (control, at: number) => {
+    const isOurs = control === ESCAPE && color && /^\[\d+m/.test(text.slice(at + 1, at + 6))
+    return control === '\t' || isOurs ? control : '\uFFFD'
+  })
+}
+
 /** Left-aligned columns, two spaces between them; the header is bold on a terminal. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[], color: boolean): string {
+export function table(header: readonly string[], cells: readonly (readonly string[])[], color: boolean): string {
+  const rows = cells.map((row) => row.map((cell) => printable(cell)))
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
   const line = (row: readonly string[]): string => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] as number))).join('  ').trimEnd() // prettier-ignore
   return `${[paint(color, 'bold', line(header)), ...rows.map(line)].join('\n')}\n`
@@ -41,7 +55,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
 /** `CODE: what happened. How to fix it.` */
 export function errorLine(error: unknown, color: boolean): string {
   const { code, message, hint } = asHubError(error)
-  return `${paint(color, 'red', `${code}:`)} ${sentence(message)} ${hint}\n`
+  return `${paint(color, 'red', `${code}:`)} ${printable(`${sentence(message)} ${hint}`)}\n`
 }
 
 /** With a full stop, unless it ends in a mark of its own. */

@@ -254,6 +254,23 @@ describe('plan of a gateway', () => {
     expect(stdout).toContain('report.openfaas-fn')
   })
 
+  test('cannot drive the terminal, whatever it answers', async () => {
+    await using gateway = await new FakeGateway().listen()
+    const evil = `${ESCAPE}[2J${ESCAPE}]0;owned\u0007`
+    gateway.namespaces = {
+      'openfaas-fn': [
+        { name: 'report', annotations: { topic: `or${evil}ders`, 'connector.filter': `topic != "${evil}"` } },
+        { name: `na${evil}me`, annotations: { topic: 'orders', [`connector.${evil}`]: evil } },
+        { name: 'idle', annotations: { topic: '', 'connector.timeout': evil } },
+      ],
+    }
+    const { stdout, stderr } = await cli(['plan', '--gateway', gateway.url])
+    expect(stdout).toContain('report.openfaas-fn')
+    for (const control of [ESCAPE, '\u0007']) expect(stdout + stderr).not.toContain(control)
+    gateway.faults.set('*', status(500, evil))
+    expect((await cli(['plan', '--gateway', gateway.url])).stderr).not.toContain(ESCAPE)
+  })
+
   test('that answers HTML, or is no gateway, says so', async () => {
     await using gateway = await new FakeGateway().listen()
     gateway.faults.set('*', status(200, '<html>Sign in</html>'))

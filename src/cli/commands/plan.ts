@@ -9,7 +9,7 @@ import type { ConfigFinding } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
-import { EXIT, counted, paint, sentence, table } from '../output.ts'
+import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
 import { functionsOfGateway, functionsOfStacks } from './sources.ts'
 
@@ -111,7 +111,7 @@ function printPlan(wiring: Wiring, findings: readonly Finding[], output: Output)
   if (fires.length > 0) output.write(`\n${table(['NEXT FIRE (UTC)', 'FUNCTION', 'SCHEDULE'], fires.map(({ at, function: to, schedule }) => [at ?? 'never', to, schedule]), output.color)}`) // prettier-ignore
   if (wiring.idle.length > 0) {
     output.write(`\n${paint(output.color, 'bold', 'Not triggered')}\n`)
-    for (const { function: name, reason } of wiring.idle) output.write(`  ${name}: ${reason}\n`)
+    for (const { function: name, reason } of wiring.idle) output.write(`  ${printable(`${name}: ${reason}`)}\n`)
   }
   if (findings.length > 0) output.write('\n')
   for (const finding of findings) output.write(findingLine(finding, output.color))
@@ -137,7 +137,7 @@ function nextFires(
 
 function configLine(finding: ConfigFinding, file: string, color: boolean): string {
   const at = finding.line === undefined ? file : `${file}:${finding.line}:${finding.column}`
-  return `${at}: ${paint(color, 'red', 'error')} HUB_CONFIG_INVALID: ${problemText(finding)}\n`
+  return `${printable(at)}: ${paint(color, 'red', 'error')} HUB_CONFIG_INVALID: ${printable(problemText(finding))}\n`
 }
 
 function findingLine(finding: Finding, color: boolean): string {
@@ -146,5 +146,5 @@ function findingLine(finding: Finding, color: boolean): string {
     position === undefined
       ? [name, annotation].filter((part) => part !== '').join(' ')
       : `${position.file}:${position.line}:${position.column}`
-  return `${at}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${sentence(message)} ${hint}\n`
+  return `${printable(at)}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${printable(`${sentence(message)} ${hint}`)}\n`
 }
