@@ -67,7 +67,12 @@ function renderLine(record: LogRecord, color: boolean): string {
     ([name, value]) => `${name}=${name === 'durationMs' ? formatDuration(Number(value)) : scalar(value)}`,
   )
   const clock = time.slice(11, 23)
-  return `${paint('gray', clock)} ${paint(LEVEL_STYLE[level], level.padEnd(5))} ${msg}  ${paint('gray', [event, ...rest].join(' '))}\n`
+  return `${paint('gray', clock)} ${paint(LEVEL_STYLE[level], level.padEnd(5))} ${oneLine(msg)}  ${paint('gray', [event, ...rest].join(' '))}\n`
+}
+
+/** Topics and names come from outside: they neither drive the terminal nor begin lines of their own. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (control) => (control === '\t' ? control : '\uFFFD'))
 }
 
 /** Quoted where a space or a control character would make the line ambiguous. */

@@ -38,6 +38,12 @@ test('console: aligned, durations for people, ambiguous values quoted', () => {
   )
 })
 
+test('console: what a topic holds neither drives the terminal nor begins a line', () => {
+  const { log, lines } = logger({ format: 'console' })
+  log.log('warn', 'a.b', 'orders\u001b[2J\n01:02:03.456 info  All is well => f')
+  expect(lines[0]).toContain('orders\uFFFD[2J\uFFFD01:02:03.456 info  All is well => f  a.b\n')
+})
+
 test('console: colour changes nothing but the colour', () => {
   const plain = logger({ format: 'console' })
   const coloured = logger({ format: 'console', color: true })
