@@ -309,6 +309,8 @@ function objectSchema(fields: Fields): z.ZodType {
 export interface ConfigProblem {
   readonly path: readonly (string | number)[]
   readonly message: string
+  /** The environment variable that the value came from, where it did not stand in the file. */
+  readonly variable?: string
 }
 
 export interface ParseOptions {
@@ -333,14 +335,26 @@ export function checkConfig<F extends Fields>(
   const path = options.path ?? []
   const problems: ConfigProblem[] = []
   let value: unknown = input ?? {}
+  /** Variables that were used, by path below `path`. */
+  const used = new Map<string, string>()
   if (isRecord(value)) {
-    value = withEnvironment(fields, value, options.env ?? {}, options.envPrefix)
+    value = withEnvironment(
+      fields,
+      value,
+      options.env ?? {},
+      options.envPrefix,
+      (at, variable) => void used.set(at, variable),
+    )
     value = withSecrets(fields, value as Record<string, unknown>, path, problems, options.readSecretFiles ?? true)
   }
   const result = objectSchema(fields).safeParse(value)
   if (result.success && problems.length === 0)
     return { config: withoutFileKeys(fields, result.data as Record<string, unknown>) as ConfigOf<F>, problems: [] }
-  for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, fields, path, value))
+  for (const issue of result.error?.issues ?? []) {
+    const variable = issue.path.map((_, length) => used.get(issue.path.slice(0, length + 1).join('.'))).find(Boolean)
+    for (const problem of explain(issue, fields, path, value))
+      problems.push(variable === undefined ? problem : { ...problem, variable })
+  }
   return { problems }
 }
 
@@ -351,9 +365,11 @@ export function parseConfig<F extends Fields>(fields: F, input: unknown, options
   throw new HubError('HUB_CONFIG_INVALID', problems.map(problemText).join('; '), { details: { problems } })
 }
 
-/** `connectors.orders.url must be a URL …` */
+/** `connectors.orders.url (HUB_ORDERS_URL) must be a URL …` */
 export function problemText(problem: ConfigProblem): string {
-  return problem.path.length === 0 ? problem.message : `${problem.path.join('.')} ${problem.message}`
+  const { path, message, variable } = problem
+  const from = variable === undefined ? '' : `(${variable}) `
+  return path.length === 0 ? message : `${path.join('.')} ${from}${message}`
 }
 
 /** JSON Schema (2020-12) of an object with these fields, as the file is written. */
@@ -373,6 +389,7 @@ function withEnvironment(
   input: Record<string, unknown>,
   env: NonNullable<ParseOptions['env']>,
   envPrefix: string | undefined,
+  used: (path: string, variable: string) => void,
 ): Record<string, unknown> {
   // A key without a value (`tls:` with everything under it commented out) is null in YAML and means nothing was set.
   const merged = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null))
@@ -380,12 +397,16 @@ function withEnvironment(
     if (declared.fields !== undefined) {
       const inner = merged[name] ?? {}
       const prefix = environmentNames(name, declared, envPrefix)[0]
-      if (isRecord(inner)) merged[name] = withEnvironment(declared.fields, inner, env, prefix)
+      if (isRecord(inner)) merged[name] = withEnvironment(declared.fields, inner, env, prefix, (path, variable) => used(`${name}.${path}`, variable)) // prettier-ignore
       continue
     }
     if (merged[name] !== undefined || (declared.kind === 'secret' && merged[`${name}File`] !== undefined)) continue
-    const text = environmentNames(name, declared, envPrefix).map((variable) => env[variable]).find((found) => found !== undefined && found !== '') // prettier-ignore
-    if (text !== undefined) merged[name] = declared.fromText(text)
+    const variable = environmentNames(name, declared, envPrefix).find((one) => (env[one] ?? '') !== '')
+    const text = variable === undefined ? undefined : env[variable]
+    if (variable !== undefined && text !== undefined) {
+      merged[name] = declared.fromText(text)
+      used(name, variable)
+    }
     if (declared.kind !== 'secret' || text !== undefined || envPrefix === undefined) continue
     const file = env[environmentNames(`${name}File`, declared, envPrefix)[0] as string]
     if (file !== undefined && file !== '') merged[`${name}File`] = file

@@ -198,11 +198,11 @@ describe('what is wrong is named with its place and its fix', () => {
       expect(message).toContain(at)
   })
 
-  test('in the environment, with the name of the key', async () => {
+  test('in the environment, with the names of the key and of the variable', async () => {
     const { findings: found } = await checkHubConfig({ env: { upstream_timeout: 'soon', HUB_ADMIN_PORT: 'http' } })
     expect(found.map(problemText)).toEqual([
-      'defaults.timeout must be a duration such as "30s" or "1m30s"',
-      'admin.port must be a whole number',
+      'defaults.timeout (upstream_timeout) must be a duration such as "30s" or "1m30s"',
+      'admin.port (HUB_ADMIN_PORT) must be a whole number',
     ])
   })
 

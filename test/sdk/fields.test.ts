@@ -136,8 +136,8 @@ describe('environment', () => {
   test('an empty variable is not set; a wrong one is refused like input', () => {
     expect(parseConfig(fields, { url }, options({ HUB_MQTT_IN_FLIGHT_MAX: '', max_inflight: '4' })).inFlightMax).toBe(4)
     expect(problems({}, options({ HUB_MQTT_IN_FLIGHT_MAX: 'many', HUB_MQTT_CLEAN: 'maybe' }))).toEqual([
-      'inFlightMax must be a whole number',
-      'clean must be true or false',
+      'inFlightMax (HUB_MQTT_IN_FLIGHT_MAX) must be a whole number',
+      'clean (HUB_MQTT_CLEAN) must be true or false',
     ])
   })
 })
