@@ -3,7 +3,7 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 
-import { startLoopback, startMqtt } from './brokers.ts'
+import { startLoopback, startMqtt, startNatsJetStream } from './brokers.ts'
 import { measureMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { benchMarkdown, writeReadme } from './report.ts'
@@ -14,16 +14,18 @@ import type { Throughput } from './throughput.ts'
 const HELP = `Usage: npm run bench -- [options]
 
 Measures events per second through the hub beside a bare loop, memory and the cost
-of routing. Takes about three minutes; let nothing else run meanwhile.
+of routing. Takes about four minutes; let nothing else run meanwhile.
 
   --events N       events of each throughput run (default 30000)
   --rounds N       runs of each contestant; the median counts (default 5)
   --only NAME      throughput, memory or routing
-  --connector NAME loopback or mqtt: throughput of this one only
+  --connector NAME loopback, mqtt or nats: throughput of this one only
   --json           the result as JSON
   --write          put the table into README.md
   -h, --help       this text
 `
+/** Real servers, by the name of their connector. */
+const SERVERS = { mqtt: startMqtt, nats: startNatsJetStream } as const
 const SIZES = [10, 10_000]
 const BODY_BYTES = 256
 const CONCURRENCY = 32
@@ -72,20 +74,22 @@ async function main(): Promise<void> {
   const events = wholeNumber('events')
   const rounds = wholeNumber('rounds')
   const only = oneOf('only', ['throughput', 'memory', 'routing'])
-  const connector = oneOf('connector', ['loopback', 'mqtt'])
+  const connector = oneOf('connector', ['loopback', ...Object.keys(SERVERS)])
   const throughput: Throughput[] = []
   const memory: Memory[] = []
   await using loopback = await startLoopback()
   const options = { events, rounds, concurrency: CONCURRENCY, bodyBytes: BODY_BYTES, progress }
   if (only === undefined || only === 'throughput') {
-    if (connector !== 'mqtt') throughput.push(await measureThroughput(loopback, options))
-    if (connector !== 'loopback') {
-      const mqtt = await startMqtt()
-      if (typeof mqtt === 'string') progress(`MQTT is left out: ${mqtt}`)
-      else {
-        await using broker = mqtt
-        throughput.push(await measureThroughput(broker, options))
+    if (connector === undefined || connector === 'loopback') throughput.push(await measureThroughput(loopback, options))
+    for (const [name, start] of Object.entries(SERVERS)) {
+      if (connector !== undefined && connector !== name) continue
+      const started = await start()
+      if (typeof started === 'string') {
+        progress(`${name} is left out: ${started}`)
+        continue
       }
+      await using broker = started
+      throughput.push(await measureThroughput(broker, options))
     }
   }
   if (only === undefined || only === 'memory')
@@ -108,7 +112,7 @@ async function main(): Promise<void> {
   }
   console.log(values.json ? JSON.stringify(result, null, 2) : benchMarkdown(result))
   if (values.write) {
-    if (only !== undefined || connector !== undefined || throughput.length < 2)
+    if (only !== undefined || connector !== undefined || throughput.length <= Object.keys(SERVERS).length)
       throw new Error('--write needs a complete run')
     writeReadme(result)
     progress('README.md has the table')

@@ -1,10 +1,14 @@
 // The brokers of the benchmark: each fills a backlog for one named subscriber and says how the hub and the bare loop
 // connect as that subscriber.
 
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect as connectNats } from '@nats-io/transport-node'
 import { connectAsync } from 'mqtt'
 
+import { consumerName } from '../../connectors/nats/subjects.ts'
 import { LoopbackClient } from '../conformance/loopback/client.ts'
 import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
+import { noNats, startNats } from '../servers/nats.ts'
 import { Worker } from './child.ts'
 import type { BacklogOrder } from './loopback-broker.ts'
 
@@ -78,5 +82,43 @@ export async function startMqtt(): Promise<BenchBroker | string> {
       await client.endAsync()
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+export const BENCH_STREAM = 'BENCH'
+const BENCH_SUBJECT = 'bench.*'
+
+/** @returns why there is none */
+export async function startNatsJetStream(): Promise<BenchBroker | string> {
+  const missing = await noNats()
+  if (missing !== undefined) return missing
+  const server = await startNats()
+  const client = await connectNats({ servers: server.url })
+  const manager = await jetstreamManager(client)
+  const stream = jetstream(client)
+  return {
+    title: `NATS JetStream (nats-server ${server.version})`,
+    port: server.port,
+    topic: BENCH_SUBJECT,
+    bare: 'bare-nats.ts',
+    connector: (durable) => ({ type: 'nats', servers: [server.url], durable, orderingToken: 2 }),
+    async fill(name, { events, bodyBytes, keys }) {
+      // A stream of its own for each run, so that every consumer begins with an equal backlog.
+      await manager.streams.delete(BENCH_STREAM).catch(() => undefined)
+      await manager.streams.add({ name: BENCH_STREAM, subjects: [BENCH_SUBJECT] })
+      const durable = name.includes('-bare-') ? name : consumerName(name, BENCH_SUBJECT)
+      await manager.consumers.add(BENCH_STREAM, { durable_name: durable, filter_subject: BENCH_SUBJECT, ack_policy: AckPolicy.Explicit, max_ack_pending: -1 }) // prettier-ignore
+      const body = Buffer.alloc(bodyBytes, 'x')
+      for (let sent = 0; sent < events; sent += 1000)
+        await Promise.all(
+          Array.from({ length: Math.min(1000, events - sent) }, (_, index) =>
+            stream.publish(`bench.${(sent + index) % keys}`, body),
+          ),
+        )
+    },
+    async [Symbol.asyncDispose]() {
+      await client.close()
+      await server[Symbol.asyncDispose]()
+    },
   }
 }
