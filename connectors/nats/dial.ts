@@ -45,6 +45,8 @@ function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
     timeout: connectTimeout,
     // The supervisor connects anew; what is unsettled comes again by the consumers.
     reconnect: false,
+    // Else two stack traces are taken for every acknowledgement, a quarter of the time that an event costs.
+    noAsyncTraces: true,
     ...(username === undefined ? {} : { user: username }),
     ...(password === undefined ? {} : { pass: password.reveal() }),
     ...(token === undefined ? {} : { token: token.reveal() }),
