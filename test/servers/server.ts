@@ -12,6 +12,8 @@ import { ServerUnavailable } from './provide.ts'
 export interface Server extends Provided, AsyncDisposable {
   /** Its configuration and data; undefined for a server that is not ours. */
   readonly folder: string | undefined
+  /** The end of what it has printed since its last start, for the message of a failure. */
+  output(): string
   /** At the same ports with the same data; resolves once it answers its protocol. Throws when it runs already. */
   start(): Promise<void>
   /** SIGTERM, as an operator does, and SIGKILL when that takes too long. Idempotent. */
@@ -40,6 +42,7 @@ const POLL_MS = 20
 /** Started. On failure nothing is left behind. */
 export async function startServer(plan: ServerPlan, provided: Provided): Promise<Server> {
   let running: ServerProcess | undefined
+  let latest: ServerProcess | undefined
   const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     const ending = running
     running = undefined
@@ -51,6 +54,7 @@ export async function startServer(plan: ServerPlan, provided: Provided): Promise
   const start = async (): Promise<void> => {
     if (running !== undefined && isRunning(running)) throw new Error(`${plan.name} runs already`)
     running = plan.launch()
+    latest = running
     await untilReady(plan, running)
   }
   const dispose = async (): Promise<void> => {
@@ -68,6 +72,7 @@ export async function startServer(plan: ServerPlan, provided: Provided): Promise
     version: provided.version,
     origin: provided.origin,
     folder: plan.folder,
+    output: () => latest?.output() ?? '',
     start,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
@@ -86,6 +91,7 @@ export function externalServer(variable: string): Server {
     version: 'unknown',
     origin: variable,
     folder: undefined,
+    output: () => '',
     start: refuse,
     stop: refuse,
     kill: refuse,

@@ -5,15 +5,17 @@ import { provideKafka } from './kafka.ts'
 import { setUpNats } from './nats-setup.ts'
 import { secondsSince, ServerUnavailable } from './provide.ts'
 import type { Progress, Provided, ServerName } from './provide.ts'
+import { setUpRabbit } from './rabbitmq-setup.ts'
 
 export type SetUp = { readonly name: ServerName; readonly seconds: string } & (
   | { readonly provided: Provided }
   | { readonly reason: string }
 )
 
-const SETUPS: Readonly<Partial<Record<ServerName, (progress: Progress) => Promise<Provided>>>> = {
+const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provided>>> = {
   nats: setUpNats,
   kafka: provideKafka,
+  rabbitmq: setUpRabbit,
 }
 
 export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
@@ -24,8 +26,7 @@ export async function setUpServers(names: readonly ServerName[], say: Progress):
     names.map(async (name): Promise<SetUp> => {
       const began = Date.now()
       try {
-        const provided = await SETUPS[name]?.((line) => say(`${name}: ${line}`))
-        if (provided === undefined) throw new ServerUnavailable('unknown')
+        const provided = await SETUPS[name]((line) => say(`${name}: ${line}`))
         return { name, seconds: secondsSince(began), provided }
       } catch (error) {
         if (!(error instanceof ServerUnavailable)) throw error
