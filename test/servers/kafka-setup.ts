@@ -110,7 +110,10 @@ async function download(staging: string, progress: Progress): Promise<void> {
   const mvn = [maven.path, '-B', '-q', `-Dmaven.repo.local=${repository}`] as const
   // Needs one small file of the repository and no plugin.
   await runCommand({ argv: [...mvn, 'validate'], folder: staging, timeoutMs: PROBE_MS }).catch((error: unknown) => {
-    throw new Error(`Maven's repository does not answer (settings.xml): ${(error as Error).message}`, { cause: error })
+    const { message } = error as Error
+    // Of Maven's many lines the one with the cause.
+    const reason = /Non-resolvable[^\n]*/.exec(message)?.[0] ?? message
+    throw new Error(`Maven's repository does not answer (settings.xml): ${reason}`, { cause: error })
   })
   const doing = `downloading Kafka ${VERSION}`
   progress(doing)

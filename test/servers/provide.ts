@@ -59,7 +59,7 @@ export interface Command {
 }
 
 const PROGRESS_MS = 10_000
-const TAIL_CHARS = 600
+const TAIL_CHARS = 2000
 
 /**
  * Runs a command at low priority, since others work on this machine too. It ends when we do.
