@@ -4,7 +4,7 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { connectKafka } from './kafka-wire.ts'
 import { noKafka, startKafka } from './kafka.ts'
-import { tracesOf } from './server-traces.ts'
+import { foldersWith, tracesOf } from './server-traces.ts'
 import { startTcpProxy } from './tcp-proxy.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import { createCertificates, noCertificates } from './tls.ts'
@@ -20,7 +20,7 @@ describe('kafka', { timeout: TEST_MS }, () => {
   beforeEach((context) => context.skip(missing !== undefined, missing))
 
   test('topics outlive SIGKILL, SIGTERM and a restart, and nothing is left in the end', async () => {
-    const server = await startKafka()
+    await using server = await startKafka()
     using first = await connectKafka({ port: server.port })
     await first.createTopic('orders', 3)
     await expect(first.createTopic('orders', 3)).rejects.toThrow('already exists')
@@ -87,8 +87,11 @@ describe('kafka', { timeout: TEST_MS }, () => {
     await proxy?.[Symbol.asyncDispose]()
   })
 
-  test('a broker that does not start says why', async () => {
-    await expect(startKafka({ config: ['num.partitions=many'] })).rejects.toThrow('num.partitions')
+  test('a broker that does not start says why and leaves nothing', async () => {
+    let offered = 0
+    const advertise = (port: number): Promise<number> => Promise.resolve((offered = port))
+    await expect(startKafka({ advertise, config: ['num.partitions=many'] })).rejects.toThrow('num.partitions')
+    expect(foldersWith('server.properties', `CLIENT://127.0.0.1:${offered}`)).toEqual([])
   })
 })
 

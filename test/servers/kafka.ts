@@ -1,7 +1,7 @@
 // A real Kafka broker, one KRaft node, on free ports with its own data: the one of HUB_TEST_KAFKA_URL where any will do,
 // else one of our own, see kafka-setup.ts for where it comes from.
 
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -85,7 +85,12 @@ async function run(kafka: ProvidedKafka, options: KafkaOptions): Promise<KafkaSe
   const ports = { client, plain, controller, advertised: (await options.advertise?.(client)) ?? client }
   const config = join(folder, 'server.properties')
   writeFileSync(config, configuration(options, folder, ports), { mode: 0o600 })
-  formatKafka(kafka, config, scramUsers(options.sasl))
+  try {
+    formatKafka(kafka, config, scramUsers(options.sasl))
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
   const server = await startServer(
     {
       name: 'Kafka',

@@ -39,7 +39,7 @@ describe('nats', () => {
   })
 
   test('leaves neither a process nor a file behind', async () => {
-    const server = await startNats()
+    await using server = await startNats()
     expect(tracesOf(server)).toHaveLength(2)
     await server[Symbol.asyncDispose]()
     expect(tracesOf(server)).toEqual([])

@@ -19,7 +19,7 @@ describe('rabbitmq', { timeout: TEST_MS }, () => {
   beforeEach((context) => context.skip(missing !== undefined, missing))
 
   test('durable queues and messages outlive SIGKILL, SIGTERM and a restart, and nothing is left in the end', async () => {
-    const server = await startRabbit()
+    await using server = await startRabbit()
     await server.manage('PUT', 'queues/%2f/orders', { durable: true })
     await server.manage('PUT', 'queues/%2f/quorum', { durable: true, arguments: { 'x-queue-type': 'quorum' } })
     await publish(server, 'orders', 'first')
@@ -39,7 +39,7 @@ describe('rabbitmq', { timeout: TEST_MS }, () => {
   })
 
   test('separates virtual hosts, says its version, ends its port mapper', async () => {
-    const server = await startRabbit()
+    await using server = await startRabbit()
     expect(await server.manage('GET', 'overview')).toMatchObject({ rabbitmq_version: server.version })
     const [one, other] = [await server.vhost(), await server.vhost()]
     await server.manage('PUT', `queues/${one.name}/orders`, {})

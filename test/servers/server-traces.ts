@@ -1,6 +1,8 @@
 // What a server of the tests leaves on the machine. Called by their tests.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import type { Server } from './server.ts'
 
@@ -11,6 +13,14 @@ export function tracesOf({ folder = '' }: Pick<Server, 'folder'>): readonly stri
     .map((pid) => commandLine(pid))
     .filter((line) => line.includes(folder))
   return existsSync(folder) ? [...lines, folder] : lines
+}
+
+/** Folders of servers among the temporary ones, known by what their configuration says. */
+export function foldersWith(file: string, text: string): readonly string[] {
+  return readdirSync(tmpdir())
+    .filter((name) => name.startsWith('hub-'))
+    .map((name) => join(tmpdir(), name))
+    .filter((folder) => existsSync(join(folder, file)) && readFileSync(join(folder, file), 'utf8').includes(text))
 }
 
 function commandLine(pid: string): string {
