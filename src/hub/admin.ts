@@ -27,7 +27,11 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
     const send = (status: number, contentType: string, body: string): void => {
-      response.writeHead(status, { 'Content-Type': contentType }).end(request.method === 'HEAD' ? undefined : body)
+      // RFC 9110 §15.5.6: a 405 says what is allowed.
+      const allow = status === 405 ? { Allow: 'GET, HEAD' } : {}
+      response
+        .writeHead(status, { 'Content-Type': contentType, ...allow })
+        .end(request.method === 'HEAD' ? undefined : body)
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') send(405, 'text/plain; charset=utf-8', 'only GET\n')
     else if (path === '/healthz') send(200, 'text/plain; charset=utf-8', 'OK\n')

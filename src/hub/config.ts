@@ -29,7 +29,10 @@ export interface HubConfig {
   readonly instances: readonly InstanceConfig[]
 }
 
-/** Instances of these names would share environment names with the hub's own keys. */
+/**
+ * Instances whose names begin with one of these words would share environment names with the hub's own keys: one named
+ * gateway-auth would hand the gateway's password to its broker.
+ */
 const RESERVED_NAMES = new Set(
   Object.entries(hubFields).flatMap(([name, { kind }]) => (kind === 'group' ? [name] : [])),
 )
@@ -145,13 +148,25 @@ function readYaml(path: string): YamlFile {
       hint: 'Correct the YAML there; values with ":", "{" or "#" need quotes.',
     })
   }
-  const root = document.toJS() as unknown
+  const root = plain(document, path)
   if (root !== null && (typeof root !== 'object' || Array.isArray(root)))
     throw new HubError(
       'HUB_CONFIG_UNREADABLE',
       `${path}: the file must be a mapping with keys such as gateway and connectors`,
     )
   return { root: (root ?? {}) as Record<string, unknown>, position: (at) => position(document, lines, at) }
+}
+
+/** Aliases are followed only now, so those without an anchor, or with far too many copies, fail here. */
+function plain(document: Document, path: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${errorText(error)}`, {
+      cause: error,
+      hint: 'Write out what the aliases (*name) stand for; a text that begins with * needs quotes.',
+    })
+  }
 }
 
 /** Of the deepest part of `path` that is in the file. */
@@ -186,10 +201,10 @@ function connectorsOf(
     for (const [name, input] of Object.entries((connectors ?? {}) as Record<string, unknown>)) {
       if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
         problems.push({ path: ['connectors', name], message: 'must be a lower-case name of letters, digits and -' })
-      else if (RESERVED_NAMES.has(name))
+      else if (RESERVED_NAMES.has(name.split('-')[0] ?? name))
         problems.push({
           path: ['connectors', name],
-          message: `must be another name: HUB_${name.toUpperCase()}_… in the environment are keys of the hub itself`,
+          message: `must be another name: HUB_${name.split('-')[0]?.toUpperCase()}_… in the environment are keys of the hub itself`,
         })
       else if (typeof input !== 'object' || input === null || Array.isArray(input))
         problems.push({ path: ['connectors', name], message: 'must be a mapping with at least a type' })

@@ -174,6 +174,7 @@ describe('what is wrong is named with its place and its fix', () => {
     ['connectors: [mqtt]', '1:1 connectors must be a mapping of instance names'],
     ['connectors:\n  MQ: { type: mqtt }', '2:3 connectors.MQ must be a lower-case name of letters, digits and -'],
     ['connectors:\n  admin: { type: mqtt }', '2:3 connectors.admin must be another name: HUB_ADMIN_… in the environment are keys of the hub itself'],
+    ['connectors:\n  gateway-auth: { type: mqtt }', '2:3 connectors.gateway-auth must be another name: HUB_GATEWAY_… in the environment are keys of the hub itself'],
     ['connectors:\n  mq: mqtt', '2:3 connectors.mq must be a mapping with at least a type'],
     ['connectors:\n  mq: { qos: 1 }', '2:3 connectors.mq.type is required: the connector, a name from `connector-hub list`'],
     ['connectors:\n  mq: { type: mqtt, qs: 1 }', '2:21 connectors.mq.qs is not a known key; did you mean qos?'],
@@ -210,6 +211,12 @@ describe('what is wrong is named with its place and its fix', () => {
     ['not YAML', 'gateway: {', 'HUB_CONFIG_UNREADABLE'],
     ['a list', '- gateway', 'HUB_CONFIG_UNREADABLE'],
     ['a number', '7', 'HUB_CONFIG_UNREADABLE'],
+    ['of an alias without its anchor', 'gateway: *nope', 'HUB_CONFIG_UNREADABLE'],
+    [
+      'of two instances with one name',
+      'connectors:\n  mq: { type: mqtt }\n  mq: { type: cron }',
+      'HUB_CONFIG_UNREADABLE',
+    ],
   ] as const)('a file that is %s', async ([, text, code]) => {
     await expect(read(text)).rejects.toMatchObject({ code })
   })

@@ -244,6 +244,17 @@ describe('draining', () => {
     expect(source.connects).toBe(failures.length)
   })
 
+  test('during a connect ends with it, once it has heard the signal', async () => {
+    const { supervisor, source, rig, rest } = start((scripted) => {
+      scripted.connect = (signal) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(LOST), { once: true }))
+    })
+    supervisor.want(topics('a'))
+    await rest()
+    await supervisor.drain(1000)
+    expect([supervisor.status.state, source.closes, rig.clock.pending]).toEqual(['closed', 1, 0])
+  })
+
   test('a source that fails to close is reported', async () => {
     const { supervisor, rest, log } = start((source) => (source.onClose = () => Promise.reject(LOST)))
     supervisor.want(topics('a'))
