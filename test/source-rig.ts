@@ -3,7 +3,7 @@
 import { vi } from 'vitest'
 
 import { HubError, parseConfig, systemClock } from '../src/sdk/index.ts'
-import type { Clock, Connector, Delivery, Source, StateStore } from '../src/sdk/index.ts'
+import type { Clock, Connector, Delivery, Source, SourceReading, StateStore } from '../src/sdk/index.ts'
 import { LogRecord } from './conformance/recording.ts'
 
 const DEADLINE_MS = 15_000
@@ -36,6 +36,7 @@ export class SourceRig implements AsyncDisposable {
   readonly source: Source
   readonly log = new LogRecord()
   readonly counts: Record<string, number> = {}
+  readonly gauges: Record<string, () => readonly SourceReading[]> = {}
   readonly arrivals: Delivery[] = []
   /** Ack what arrives. */
   ackAll = false
@@ -51,6 +52,7 @@ export class SourceRig implements AsyncDisposable {
       state: (options.state ?? new MemoryState()).store,
       unsettledMax: options.unsettledMax ?? 32,
       counter: (name) => ({ add: (count) => (this.counts[name] = (this.counts[name] ?? 0) + count) }),
+      gauge: (name, _help, _labels, read) => (this.gauges[name] = read),
     }) // prettier-ignore
   }
 

@@ -55,6 +55,7 @@ class Running {
           this.counts[key] = (this.counts[key] ?? 0) + count
         },
       }),
+      gauge: () => undefined,
     })
   }
 

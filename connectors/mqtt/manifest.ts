@@ -8,9 +8,7 @@ export const manifest = defineManifest({
   description: 'A function is invoked with each message of its topics; + and # are wildcards.',
   status: 'beta',
   guarantee: 'at-least-once',
-  guaranteeNote:
-    'With QoS 1 or 2, published as well as subscribed to, and a persistent session (clean: false); QoS 0 is at most once. ' +
-    'Replicas share only with sharedGroup.',
+  guaranteeNote: 'With QoS 1 or 2, published as well as subscribed to, and a persistent session.',
   trigger: 'topic',
   order: 'messages of one topic in the order of arrival',
   capabilities: {
@@ -18,9 +16,30 @@ export const manifest = defineManifest({
     settleOrder: 'any',
     reject: 'hub',
     durable: true,
-    shared: true,
+    shared: false,
     topicSyntax: 'mqtt',
   },
+  variants: [
+    {
+      when: 'sharedGroup: <name>',
+      applies: ({ sharedGroup }) => sharedGroup !== undefined,
+      capabilities: { shared: true },
+    },
+    {
+      when: 'clean: true',
+      applies: ({ clean }) => clean,
+      guarantee: 'at-most-once',
+      guaranteeNote: 'The broker keeps nothing while the hub is away.',
+      capabilities: { durable: false },
+    },
+    {
+      when: 'qos: 0',
+      applies: ({ qos }) => qos === 0,
+      guarantee: 'at-most-once',
+      guaranteeNote: 'The broker sends each message once and keeps nothing.',
+      capabilities: { durable: false },
+    },
+  ],
   fields: {
     url: field.url({
       description: 'Address of the broker. TLS with mqtts://, ssl://, tls:// and wss://.',

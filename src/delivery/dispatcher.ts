@@ -76,6 +76,21 @@ export class Dispatcher {
     return this.#flights.size
   }
 
+  /** What is open for each function now: how many calls, and when the oldest of their events was produced. */
+  openCalls(): ReadonlyMap<string, { readonly count: number; readonly oldestMs: number }> {
+    const open = new Map<string, { count: number; oldestMs: number }>()
+    for (const { trigger, flight } of this.#openCalls()) {
+      const { timestampMs } = flight.delivery.message
+      const known = open.get(trigger.function)
+      if (known === undefined) open.set(trigger.function, { count: 1, oldestMs: timestampMs })
+      else {
+        known.count += 1
+        known.oldestMs = Math.min(known.oldestMs, timestampMs)
+      }
+    }
+    return open
+  }
+
   /** Invocations running now. */
   get invoking(): number {
     return this.#slots.used
@@ -372,6 +387,7 @@ export class Dispatcher {
       return
     }
     call.state = 'held'
+    flight.delivery.tried?.(call.attempts)
     if (this.#draining) {
       this.#abandon(call)
       return

@@ -82,6 +82,7 @@ export class InstanceBuilder {
       subscriptions: trigger === 'topic' ? topics : this.#schedules,
       triggers: this.#triggers,
       match: (message) => router.match(message),
+      triggersOf: (topic) => router.byTopic(topic),
     }
   }
 }
@@ -97,10 +98,10 @@ class TopicRouter {
   }
 
   match({ target, topic }: EventMessage): readonly Trigger[] {
-    return target === undefined ? this.#byTopic(topic) : this.#target(target, topic)
+    return target === undefined ? this.byTopic(topic) : this.#target(target, topic)
   }
 
-  #byTopic(topic: string): readonly Trigger[] {
+  byTopic(topic: string): readonly Trigger[] {
     const cached = this.#cache.get(topic)
     if (cached !== undefined) return cached
     const triggers = distinct(this.#index.find(topic))
@@ -115,7 +116,7 @@ class TopicRouter {
     const own = this.#byFunction.get(target)
     if (own === undefined) return NONE
     if (own.length === 1) return own
-    const matched = this.#byTopic(topic).find((trigger) => trigger.function === target)
+    const matched = this.byTopic(topic).find((trigger) => trigger.function === target)
     return [matched ?? (own[0] as Trigger)]
   }
 }

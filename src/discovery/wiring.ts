@@ -48,6 +48,8 @@ export interface InstanceWiring extends Router {
    * listing order. The array may be shared between calls and must not be changed.
    */
   match(message: EventMessage): readonly Trigger[]
+  /** The triggers of any event of a topic. */
+  triggersOf(topic: string): readonly Trigger[]
 }
 
 /** A function that nothing calls. */

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { LineCounter, isMap, parseDocument } from 'yaml'
 import type { Document } from 'yaml'
 
-import { HubError, Secret, checkConfig, errorText, problemText } from '../sdk/index.ts'
-import type { ConfigOf, ConfigProblem, Fields, Manifest, TriggerSettings } from '../sdk/index.ts'
+import { HubError, Secret, checkConfig, errorText, problemText, termsOf } from '../sdk/index.ts'
+import type { ConfigOf, ConfigProblem, Fields, Manifest, Terms, TriggerSettings } from '../sdk/index.ts'
 import { hubFields, instanceFields } from './config-fields.ts'
 import { loadManifest } from './registry.ts'
 
@@ -17,6 +17,8 @@ export type InstanceSettings = ConfigOf<typeof instanceFields>
 export interface InstanceConfig {
   readonly name: string
   readonly manifest: Manifest
+  /** What the connector promises under this configuration. */
+  readonly terms: Terms
   readonly settings: InstanceSettings
   /** Of the manifest's fields. */
   readonly source: ConfigOf<Fields>
@@ -241,7 +243,7 @@ async function checkInstance(
     readSecretFiles,
   })
   if (config === undefined) return [...problems]
-  return { name, manifest, settings: config as unknown as InstanceSettings, source: config }
+  return { name, manifest, terms: termsOf(manifest, config), settings: config as unknown as InstanceSettings, source: config } // prettier-ignore
 }
 
 /** Names of the OpenFaaS charts whose values are not of the hub's form. */

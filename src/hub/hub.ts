@@ -18,11 +18,13 @@ import type {
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
 import { systemClock } from '../sdk/index.ts'
-import type { Clock, Router } from '../sdk/index.ts'
+import type { Clock, Router, Source } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Metrics } from '../telemetry/metrics.ts'
+import type { Lag } from '../telemetry/metrics.ts'
 import { startAdmin } from './admin.ts'
+import { functionLags, topicLags } from './backlog.ts'
 import type { AdminServer } from './admin.ts'
 import { triggerDefaults } from './config.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
@@ -46,6 +48,7 @@ export interface HubOptions {
 
 interface Running {
   readonly config: InstanceConfig
+  readonly source: Source
   readonly ledger: Ledger
   readonly dispatcher: Dispatcher
   readonly supervisor: Supervisor
@@ -59,11 +62,11 @@ export function wiringOptions({ settings, instances }: HubConfig): WiringOptions
   return {
     delimiter: settings.topicDelimiter,
     defaults: triggerDefaults(settings),
-    instances: instances.map(({ name, manifest, settings: own }): WiringInstance => ({
+    instances: instances.map(({ name, manifest, terms, settings: own }): WiringInstance => ({
       name,
       type: manifest.name,
       trigger: manifest.trigger,
-      topicSyntax: manifest.capabilities.topicSyntax,
+      topicSyntax: terms.capabilities.topicSyntax,
       defaults: triggerDefaults(settings, own),
     })),
   }
@@ -129,6 +132,8 @@ export class Hub {
         return lastGoodAtMs === undefined ? undefined : (this.#clock.now() - lastGoodAtMs) / 1000
       },
       deadLettersStored: () => this.deadLetters.count(),
+      topicLags: () => this.#running.flatMap((running) => this.#topicLags(running)),
+      functionLags: () => this.#running.flatMap((running) => this.#functionLags(running)),
     })
     if (this.#options.admin ?? true) {
       const { host, port } = this.#config.settings.admin
@@ -143,6 +148,18 @@ export class Hub {
     }
     for (const { supervisor } of this.#running) supervisor.start()
     this.#watcher.start((snapshot) => this.#wire(snapshot))
+  }
+
+  #topicLags({ config, source }: Running): readonly Lag[] {
+    return topicLags(config.name, source.backlog?.() ?? [], this.#clock.now())
+  }
+
+  #functionLags({ config, source, dispatcher }: Running): readonly Lag[] {
+    const backlogs = source.backlog?.()
+    if (backlogs === undefined) return []
+    const wiring = this.#wiring?.instance(config.name)
+    const functionsOf = (topic: string): readonly string[] => wiring?.triggersOf(topic).map((trigger) => trigger.function) ?? [] // prettier-ignore
+    return functionLags(config.name, backlogs, functionsOf, dispatcher.openCalls(), this.#clock.now())
   }
 
   get adminAddress(): string | undefined {
@@ -197,7 +214,7 @@ export class Hub {
   }
 
   async #build(config: InstanceConfig, limits: Limits): Promise<Running> {
-    const { name, manifest, settings, source: sourceConfig } = config
+    const { name, manifest, terms, settings, source: sourceConfig } = config
     const { gateway, defaults, limits: bounds, log } = this.#config.settings
     const connector = await loadConnector(settings.type)
     const source = connector.create(sourceConfig, {
@@ -207,7 +224,9 @@ export class Hub {
       state: this.#state.scope(name),
       unsettledMax: settings.inFlightMax + settings.heldMax,
       counter: (counter, help, labels = []) => this.events.sourceCounter(name, counter, help, labels),
+      gauge: (gauge, help, labels, read) => this.metrics.sourceGauge(name, gauge, help, labels, read),
     })
+    if (terms.guarantee === 'at-most-once') this.events.note('info', 'connector.at-most-once', `${name} delivers at most once. ${terms.guaranteeNote ?? ''}`.trim()) // prettier-ignore
     const ledger = new Ledger(bounds.ledgerEntries)
     const invoker = new HttpInvoker({
       gatewayUrl: gateway.url,
@@ -219,7 +238,7 @@ export class Hub {
     })
     const dispatcher = new Dispatcher({
       source: name,
-      capabilities: manifest.capabilities,
+      capabilities: terms.capabilities,
       router: () => this.#wiring?.instance(name) ?? NOTHING,
       invoker,
       gate: this.#gate,
@@ -234,7 +253,7 @@ export class Hub {
       loggedResponseBytesMax: log.printResponseBody ? LOGGED_BODY_BYTES_MAX : 0,
     })
     const supervisor = new Supervisor({ name, source, dispatcher, invoker, events: this.events, clock: this.#clock })
-    return { config, ledger, dispatcher, supervisor }
+    return { config, source, ledger, dispatcher, supervisor }
   }
 
   /** The new wiring is in force before the brokers are asked for its topics, so no event of a new topic goes unmatched. */

@@ -53,6 +53,11 @@ export interface Delivery {
   readonly signal?: AbortSignal
   /** Ask for the functions' answers in `settle`, each body cut at this many bytes. 0 or absent: not kept. */
   readonly responseBytesMax?: number
+  /**
+   * The hub keeps this delivery for another try: so many invocations have been made with the event, over all deliveries
+   * of it. For sources that can keep the count with the broker, so that a restart does not begin again at 1. Must not throw.
+   */
+  tried?(attempts: number): void
   /** The first call wins; later calls do nothing and resolve as the first did. Rejects when the broker could not be told. */
   settle(settlement: Settlement, results?: readonly FunctionResult[]): Promise<SettleResult>
 }

@@ -1,7 +1,7 @@
 // A connector's declaration of itself: what it promises and what can be configured. Imports no broker client, so that
 // listing every connector is instant.
 
-import type { Fields } from './fields.ts'
+import type { ConfigOf, Fields } from './fields.ts'
 import type { TopicSyntax } from './topics.ts'
 
 /** What the broker lets the hub do. The dispatcher and the conformance suite go by these. */
@@ -19,7 +19,26 @@ export interface Capabilities {
   readonly topicSyntax: TopicSyntax
 }
 
-export interface Manifest<F extends Fields = Fields> {
+/** What an instance of a connector promises to the functions behind it. */
+export interface Terms {
+  readonly guarantee: 'at-least-once' | 'at-most-once'
+  /** When the guarantee does not hold, in a few words. */
+  readonly guaranteeNote?: string
+  /** What orders events, in a few words; `none` where nothing does. */
+  readonly order: string
+  readonly capabilities: Capabilities
+}
+
+/** A configuration under which other terms hold, such as core NATS instead of JetStream. What is left out stays. */
+export interface Variant<F extends Fields = Fields> extends Partial<Omit<Terms, 'capabilities'>> {
+  /** As a person writes it in hub.yaml: `mode: core`. */
+  readonly when: string
+  applies(config: ConfigOf<F>): boolean
+  readonly capabilities?: Partial<Capabilities>
+}
+
+/** A connector's declaration. The terms are those of its default configuration. */
+export interface Manifest<F extends Fields = Fields> extends Terms {
   /** Folder and type name, lower case: `mqtt`. */
   readonly name: string
   /** As a person writes it: `MQTT`. */
@@ -28,18 +47,36 @@ export interface Manifest<F extends Fields = Fields> {
   readonly description: string
   /** `alpha` until the whole suite passes against the real server. */
   readonly status: 'alpha' | 'beta' | 'stable'
-  readonly guarantee: 'at-least-once' | 'at-most-once'
-  /** When the guarantee does not hold, in a few words. */
-  readonly guaranteeNote?: string
   /** How functions opt in: by the `topic` annotation or by `schedule`. */
   readonly trigger: 'topic' | 'schedule'
-  /** What orders events, in a few words; `none` where nothing does. */
-  readonly order: string
-  readonly capabilities: Capabilities
+  /** Every one that applies counts, later ones over earlier ones. */
+  readonly variants?: readonly Variant<F>[]
   readonly fields: F
 }
 
 /** Identity with inference; manifests are plain data. */
 export function defineManifest<const F extends Fields>(manifest: Manifest<F>): Manifest<F> {
   return manifest
+}
+
+function termsUnder(manifest: Manifest, variants: readonly Variant[]): Terms {
+  let { guarantee, guaranteeNote, order, capabilities } = manifest
+  for (const variant of variants) {
+    guarantee = variant.guarantee ?? guarantee
+    guaranteeNote = variant.guaranteeNote ?? guaranteeNote
+    order = variant.order ?? order
+    capabilities = { ...capabilities, ...variant.capabilities }
+  }
+  return { guarantee, order, capabilities, ...(guaranteeNote === undefined ? {} : { guaranteeNote }) }
+}
+
+/** What holds under this configuration. */
+export function termsOf(manifest: Manifest, config: ConfigOf<Fields>): Terms {
+  return termsUnder(manifest, manifest.variants?.filter((variant) => variant.applies(config)) ?? [])
+}
+
+/** What holds by default, and under each variant alone: for lists that a person reads. */
+export function termsByVariant(manifest: Manifest): readonly (Terms & { readonly when?: string })[] {
+  const variants = (manifest.variants ?? []).map((one) => ({ when: one.when, ...termsUnder(manifest, [one]) }))
+  return [termsUnder(manifest, []), ...variants]
 }

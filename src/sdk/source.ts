@@ -31,8 +31,22 @@ export interface Source {
   deliveries(signal: AbortSignal): AsyncIterable<Delivery>
   /** Can we connect and see these topics? Consumes nothing. Legal on a source that was never connected. */
   probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport>
+  /** How far behind this instance is, for the broker's part of it; read at every scrape, so from memory. Absent: unknown. */
+  backlog?(): readonly TopicBacklog[]
   /** Idempotent; legal before `connect`. What is unsettled stays with the broker. */
   close(): Promise<void>
+}
+
+/** What a source knows of one topic that it reads. Events of other replicas are not in it. */
+export interface TopicBacklog {
+  readonly topic: string
+  /** Events at the broker that were not handed out yet. */
+  readonly waiting: number
+  /** Events handed out whose settlement the broker does not know yet. */
+  readonly unsettled: number
+  /** When the oldest of either was produced, Unix milliseconds; undefined when there is none, or it is not known. */
+  readonly oldestWaitingMs: number | undefined
+  readonly oldestUnsettledMs: number | undefined
 }
 
 /** Keyed strings that survive a restart where the host has somewhere to keep them. Scoped to one connector instance. */
@@ -59,6 +73,13 @@ export interface SourceCounter {
   add(count: number, labels?: Readonly<Record<string, string>>): void
 }
 
+/** One value of a gauge. */
+export interface SourceReading {
+  /** One value for each label, in their order; bounded. */
+  readonly labels: readonly string[]
+  readonly value: number
+}
+
 /** Everything the runtime gives a source. */
 export interface SourceContext {
   /** Instance name from the configuration, e.g. `mqtt-eu`; goes into `EventMessage.source` and ids. */
@@ -70,6 +91,8 @@ export interface SourceContext {
   readonly unsettledMax: number
   /** `name` ends in `_total`; `labels` must have bounded values. Calling it twice with one name gives the same counter. */
   counter(name: string, help: string, labels?: readonly string[]): SourceCounter
+  /** Exposed as `connector_hub_<name>` with `labels`; `read` is called at every scrape. One reader for a name. */
+  gauge(name: string, help: string, labels: readonly string[], read: () => readonly SourceReading[]): void
 }
 
 /** The default export of a connector's `connector.ts`. */

@@ -3,7 +3,7 @@
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 
 import { HubError } from '../sdk/index.ts'
-import type { SourceCounter } from '../sdk/index.ts'
+import type { SourceCounter, SourceReading } from '../sdk/index.ts'
 import type { ConnectorState } from './events.ts'
 
 /** Counts the invocations of one function by one connector. */
@@ -23,6 +23,16 @@ export interface DeliveryCounts {
   readonly inFlight: number
 }
 
+/** How far one topic or function is behind. */
+export interface Lag {
+  readonly connector: string
+  /** The topic or the function. */
+  readonly subject: string
+  readonly events: number
+  /** Age of the oldest of them. */
+  readonly seconds: number
+}
+
 /** Read at every scrape. */
 export interface MetricsSource {
   readonly ledgers: () => Iterable<{
@@ -35,6 +45,9 @@ export interface MetricsSource {
   /** Seconds since the last complete listing; undefined before the first. */
   readonly discoveryAgeSeconds: () => number | undefined
   readonly deadLettersStored: () => number
+  /** Of the connectors that know how far they are behind. */
+  readonly topicLags: () => Iterable<Lag>
+  readonly functionLags: () => Iterable<Lag>
 }
 
 const STATES: readonly ConnectorState[] = ['pending', 'failing', 'active', 'draining', 'closed']
@@ -44,6 +57,8 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #meters = new Map<string, Meter>()
   readonly #sourceCounters = new Map<string, Counter<string>>()
+  /** By name, then by connector. */
+  readonly #sourceGauges = new Map<string, Map<string, () => readonly SourceReading[]>>()
   readonly #seconds = new Histogram({
     ...this.#named('invocation_seconds', 'Duration of invocations, connect to last byte.', ['connector']),
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
@@ -128,6 +143,8 @@ export class Metrics {
       source,
       ({ imbalance }) => imbalance,
     )
+    this.#lag('topic', 'a topic that are not settled', source.topicLags)
+    this.#lag('function', 'its topics that a function has not settled', source.functionLags)
     const age = new Gauge({
       ...this.#named('discovery_age_seconds', 'Age of the last complete list of functions.', []),
       collect: () => {
@@ -168,6 +185,51 @@ export class Metrics {
       this.#sourceCounters.set(name, (counter = new Counter<string>(this.#named(name, help, ['connector', ...labels]))))
     const registered = counter
     return { add: (count, values) => registered.inc({ connector, ...values }, count) }
+  }
+
+  /** @throws HubError when the name is taken or not a gauge's name. */
+  sourceGauge(
+    connector: string,
+    name: string,
+    help: string,
+    labels: readonly string[],
+    read: () => readonly SourceReading[],
+  ): void {
+    if (!/^[a-z][a-z0-9_]*$/.test(name) || name.endsWith('_total'))
+      throw new HubError('HUB_CONNECTOR_BROKEN', `${name} is no name of a gauge; it must be snake_case without _total`)
+    const readers = this.#sourceGauges.get(name)
+    if (readers !== undefined) {
+      readers.set(connector, read)
+      return
+    }
+    const byConnector = new Map([[connector, read]])
+    this.#sourceGauges.set(name, byConnector)
+    const gauge = new Gauge<string>({
+      ...this.#named(name, help, ['connector', ...labels]),
+      collect: () => {
+        gauge.reset()
+        for (const [instance, readings] of byConnector)
+          for (const { labels: values, value } of readings()) gauge.labels(instance, ...values).set(value)
+      },
+    })
+  }
+
+  #lag(what: 'topic' | 'function', of: string, read: () => Iterable<Lag>): void {
+    const prefix = what === 'topic' ? 'lag' : 'function_lag'
+    const events = new Gauge({
+      ...this.#named(`${prefix}_events`, `Events of ${of}.`, ['connector', what]),
+      collect: () => {
+        events.reset()
+        for (const lag of read()) events.labels(lag.connector, lag.subject).set(lag.events)
+      },
+    })
+    const seconds = new Gauge({
+      ...this.#named(`${prefix}_seconds`, `Age of the oldest of the events of ${of}.`, ['connector', what]),
+      collect: () => {
+        seconds.reset()
+        for (const lag of read()) seconds.labels(lag.connector, lag.subject).set(lag.seconds)
+      },
+    })
   }
 
   #gauge(

@@ -83,6 +83,8 @@ export class HubRig implements AsyncDisposable {
       ],
       discoveryAgeSeconds: () => undefined,
       deadLettersStored: () => this.#letters.count(),
+      topicLags: () => [],
+      functionLags: () => [],
     })
   }
 

@@ -95,7 +95,7 @@ export class CountingClock implements Clock {
   }
 }
 
-/** A context whose counters go nowhere: what they count is checked at the level of the hub. */
-export function contextOf(parts: Omit<SourceContext, 'counter'>): SourceContext {
-  return { ...parts, counter: () => ({ add: () => undefined }) }
+/** A context whose metrics go nowhere: what they count is checked at the level of the hub. */
+export function contextOf(parts: Omit<SourceContext, 'counter' | 'gauge'>): SourceContext {
+  return { ...parts, counter: () => ({ add: () => undefined }), gauge: () => undefined }
 }

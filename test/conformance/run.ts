@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
+import { parseConfig, termsOf } from '../../src/sdk/index.ts'
 import type { Connector } from '../../src/sdk/index.ts'
 import type { ConformanceOptions, TestBroker } from './contract.ts'
 import { Harness } from './harness.ts'
@@ -10,8 +11,11 @@ import type { Suite } from './harness.ts'
 import type { Scenario } from './scenario.ts'
 
 export function suiteOf(connector: Connector, broker: TestBroker, options: ConformanceOptions): Suite {
+  const { manifest } = connector
+  const config = parseConfig(manifest.fields, broker.config({ run: 'terms', replica: 0 }))
   return {
-    connector,
+    // What holds under the configuration of this broker is what is asked for.
+    connector: { ...connector, manifest: { ...manifest, ...termsOf(manifest, config) } },
     broker,
     folder: options.folder,
     module: options.module ?? pathToFileURL(join(options.folder, 'connector.ts')).href,

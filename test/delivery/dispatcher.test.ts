@@ -173,6 +173,23 @@ describe('failures', () => {
     }
   })
 
+  test('a source that keeps the count is told of every try that the hub holds the event for, and of the open calls', async () => {
+    const rig = new Rig()
+    rig.triggers = () => [trigger('a'), trigger('b')]
+    rig.invoker.script = ({ function: name }) => answered(name === 'a' ? 503 : 200)
+    const tried: number[] = []
+    void rig.run()
+    rig.push(message('1', { attempt: 2, timestampMs: 7 }), { tried: (attempts) => tried.push(attempts) })
+    rig.push(message('2', { timestampMs: 5 }))
+    await rig.rest()
+    expect(tried).toEqual([2])
+    expect([...rig.dispatcher.openCalls()]).toEqual([['a', { count: 2, oldestMs: 5 }]])
+    await rig.clock.advance(60_000)
+    expect(tried).toEqual([2])
+    expect(rig.letters.map(({ message: { id }, attempts }) => `${id} ${attempts}`)).toEqual(['1 3', '2 3'])
+    expect([...rig.dispatcher.openCalls()]).toEqual([])
+  })
+
   test("counts the broker's earlier deliveries as attempts", async () => {
     const rig = new Rig()
     rig.invoker.script = () => answered(500)

@@ -13,7 +13,7 @@ import {
 import { hubFields, instanceFields } from '../../src/hub/config-fields.ts'
 import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
 import { hubJsonSchema } from '../../src/hub/schema.ts'
-import { ERROR_CODES, environmentNames } from '../../src/sdk/index.ts'
+import { ERROR_CODES, environmentNames, termsByVariant } from '../../src/sdk/index.ts'
 import type { Field, Fields } from '../../src/sdk/index.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -32,19 +32,22 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
     )
   }
   const readme = join(ROOT, 'README.md')
-  const connectors = manifests.map(({ name, title, status, guarantee, order, capabilities }) => [
-    `[${title}](connectors/${name}/README.md)`,
-    status,
-    guarantee,
-    order,
-    capabilities.retry === 'held' ? 'held by the hub' : 'by the broker',
-    capabilities.reject,
-  ])
+  const connectors = manifests.flatMap((manifest) =>
+    termsByVariant(manifest).map(({ when, guarantee, order, capabilities }) => [
+      when === undefined ? `[${manifest.title}](connectors/${manifest.name}/README.md)` : `… with \`${when}\``,
+      when === undefined ? manifest.status : '',
+      guarantee,
+      order,
+      capabilities.retry === 'held' ? 'held by the hub' : 'by the broker',
+      capabilities.shared ? 'share' : 'do not share',
+      capabilities.reject,
+    ]),
+  )
   const annotations = Object.entries({ ...TRIGGER_ANNOTATIONS, ...SETTING_ANNOTATIONS, ...RETRY_ANNOTATIONS })
   files.set(
     readme,
     fill(readFileSync(readme, 'utf8'), {
-      connectors: table(['connector', 'status', 'guarantee', 'order', 'retry', 'dead letters'], connectors),
+      connectors: table(['connector', 'status', 'guarantee', 'order', 'retry', 'replicas', 'dead letters'], connectors),
       annotations: `${table(
         ['annotation', 'meaning'],
         annotations.map(([key, declared]) => [`\`${key}\``, meaning(declared)]),

@@ -33,6 +33,8 @@ test('the ends of deliveries and what is in flight add up to what was received',
     ],
     discoveryAgeSeconds: () => 4,
     deadLettersStored: () => 7,
+    topicLags: () => [{ connector: 'kafka', subject: 'orders', events: 13, seconds: 30 }],
+    functionLags: () => [{ connector: 'kafka', subject: 'bill', events: 3, seconds: 1.5 }],
   })
   const ended: (number | undefined)[] = []
   for (const end of ['acked', 'unmatched', 'filtered', 'dead_lettered', 'returned'])
@@ -48,6 +50,12 @@ test('the ends of deliveries and what is in flight add up to what was received',
   ])
     own.push(await rig.sample(`${name}{connector="mqtt"}`))
   expect(own).toEqual([8, 2, 0, 1, 9])
+  const lags: (number | undefined)[] = []
+  for (const name of ['lag_events', 'lag_seconds'])
+    lags.push(await rig.sample(`${name}{connector="kafka",topic="orders"}`))
+  for (const name of ['function_lag_events', 'function_lag_seconds'])
+    lags.push(await rig.sample(`${name}{connector="kafka",function="bill"}`))
+  expect(lags).toEqual([13, 30, 3, 1.5])
   expect([await rig.sample('discovery_age_seconds'), await rig.sample('dead_letters_stored')]).toEqual([4, 7])
 })
 
@@ -68,6 +76,22 @@ test("a connector's own counter is shared by name and labelled by connector", as
   expect(await rig.sample('fires_total{connector="b",kind="x"}')).toBe(3)
   for (const name of ['fires', 'Fires_total', '1_total'])
     expect(() => rig.events.sourceCounter('a', name, 'x', [])).toThrowError(
+      expect.objectContaining({ code: 'HUB_CONNECTOR_BROKEN' }),
+    )
+})
+
+test("a connector's own gauge is read at each scrape, by every connector that has it", async () => {
+  const rig = new TelemetryRig()
+  let paused = 1
+  const read = (): readonly { labels: readonly string[]; value: number }[] => [{ labels: ['orders'], value: paused }]
+  rig.metrics.sourceGauge('a', 'partitions_paused', 'Paused.', ['topic'], read)
+  rig.metrics.sourceGauge('b', 'partitions_paused', 'Paused.', ['topic'], () => [])
+  expect(await rig.sample('partitions_paused{connector="a",topic="orders"}')).toBe(1)
+  paused = 2
+  expect(await rig.sample('partitions_paused{connector="a",topic="orders"}')).toBe(2)
+  expect(await rig.sample('partitions_paused{connector="b",topic="orders"}')).toBeUndefined()
+  for (const name of ['fires_total', 'Paused', '1_paused'])
+    expect(() => rig.metrics.sourceGauge('a', name, 'x', [], () => [])).toThrowError(
       expect.objectContaining({ code: 'HUB_CONNECTOR_BROKEN' }),
     )
 })

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { buildWiring, viewWiring } from '../../discovery/index.ts'
 import type { Finding, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
-import type { ConfigFinding } from '../../hub/config.ts'
+import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
@@ -35,13 +35,14 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
     const document = {
       functions: wiring.functions,
       triggers: wiring.triggers,
+      connectors: config.instances.map(({ name, manifest, terms }) => ({ name, type: manifest.name, ...terms })),
       ...viewWiring(wiring),
       idle: wiring.idle,
       findings: all,
       nextFires: nextFires(wiring),
     }
     output.write(`${JSON.stringify(document, null, 2)}\n`)
-  } else printPlan(wiring, all, output)
+  } else printPlan(config, wiring, all, output)
   return all.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
 }
 
@@ -87,10 +88,11 @@ function filesHere(): LintOptions {
   return { ...(config === undefined ? {} : { config }), ...(stack === undefined ? {} : { stack: [stack] }) }
 }
 
-function printPlan(wiring: Wiring, findings: readonly Finding[], output: Output): void {
+function printPlan(config: HubConfig, wiring: Wiring, findings: readonly Finding[], output: Output): void {
   for (const { name, type, trigger, triggers } of wiring.instances) {
     const title = name === type ? name : `${name} (${type})`
-    output.write(`\n${paint(output.color, 'bold', title)}  ${counted(triggers.length, 'trigger')}\n`)
+    const guarantee = config.instances.find((instance) => instance.name === name)?.terms.guarantee ?? ''
+    output.write(`\n${paint(output.color, 'bold', title)}  ${guarantee}  ${counted(triggers.length, 'trigger')}\n`)
     if (triggers.length === 0) continue
     const rows = triggers.map(({ pattern, function: to, settings }) => [
       `  ${pattern}`,
