@@ -132,6 +132,16 @@ function splitText(input: unknown): unknown {
   return input.split(',').map((part) => part.trim()).filter((part) => part !== '') // prettier-ignore
 }
 
+/** JSON where it looks like a list in JSON; null, which is refused as no list, where it is broken. */
+function jsonList(text: string): unknown {
+  if (!text.trimStart().startsWith('[')) return text
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return null
+  }
+}
+
 /** Text that YAML may have read as a number or boolean (`password: 1234`). */
 const scalarText = z.preprocess(
   (input) => (typeof input === 'number' || typeof input === 'boolean' ? String(input) : input),
@@ -247,6 +257,23 @@ export const field = {
       )
       .meta({ items: { type: 'integer', minimum: 100, maximum: 599 } })
     return make<readonly number[], O>('list', options, type)
+  },
+
+  /**
+   * A list of mappings with these fields; a text alone stands for a mapping with `shorthand`. In the environment: JSON, or
+   * the texts with commas.
+   */
+  entries<const F extends Fields, const O extends FieldOptions & { readonly shorthand: keyof F & string }>(
+    fields: F,
+    options: O,
+  ): Field<Resolved<readonly ConfigOf<F>[], O>> {
+    const entry = z.preprocess(
+      (item) => (typeof item === 'string' ? { [options.shorthand]: item } : item),
+      objectSchema(fields),
+    )
+    const type = z.preprocess(splitText, z.array(entry, { error: 'must be a list' }))
+    const items = { anyOf: [{ type: 'string' }, z.toJSONSchema(objectSchema(fields), { io: 'input' })] }
+    return make<readonly ConfigOf<F>[], O>('list', options, type.meta({ type: 'array', items }), { fromText: jsonList })
   },
 
   /** Text by text. */

@@ -224,3 +224,44 @@ test('the JSON Schema describes the file as it is written', () => {
   for (const text of ['0', '30s', '1m30s', '.5h']) expect(text).toMatch(pattern)
   for (const text of ['30', 'soon', '']) expect(text).not.toMatch(pattern)
 })
+
+describe('a list of mappings', () => {
+  const declared = {
+    queues: field.entries(
+      {
+        name: field.string({ description: 'Name.', required: true }),
+        durable: field.boolean({ description: 'Durable.', default: true }),
+      },
+      { description: 'Queues.', shorthand: 'name', default: [], env: ['queues'] },
+    ),
+  } as const
+  const parsed = (input: unknown, env = {}): unknown => parseConfig(declared, input, { env }).queues
+
+  test('takes mappings and names, JSON and names with commas from the environment', () => {
+    const both = [
+      { name: 'a', durable: true },
+      { name: 'b', durable: false },
+    ]
+    expect(parsed({ queues: ['a', { name: 'b', durable: false }] })).toEqual(both)
+    expect(parsed({}, { queues: '[{"name":"a"},{"name":"b","durable":false}]' })).toEqual(both)
+    expect(parsed({}, { queues: ' a, c' })).toEqual([{ name: 'a', durable: true }, { name: 'c', durable: true }]) // prettier-ignore
+    expect(parsed({})).toEqual([])
+  })
+
+  test('refuses what is no such list, and says where', () => {
+    const refused = (input: unknown, env = {}): string[] => checkConfig(declared, input, { env }).problems.map(problemText) // prettier-ignore
+    expect(refused({ queues: [{ name: 'a', durble: true }] })).toEqual([
+      expect.stringContaining('queues.0.durble is not a known key'),
+    ])
+    expect(refused({ queues: [{ durable: true }] })).toEqual(['queues.0.name is required'])
+    expect(refused({}, { queues: '[{"name":' })).toEqual(['queues (queues) must be a list'])
+  })
+
+  test('is described by the JSON Schema', () => {
+    expect(fieldsJsonSchema(declared)).toMatchObject({
+      properties: {
+        queues: { type: 'array', items: { anyOf: [{ type: 'string' }, { type: 'object', required: ['name'] }] } },
+      },
+    })
+  })
+})
