@@ -1,0 +1,124 @@
+// What exists at the broker: checks it, finds out what kind of queue it is, and declares what the configuration says.
+// Every step on a channel of its own, because a refusal closes the channel. Called by rabbit-source.ts.
+
+import type { Channel, ChannelModel } from 'amqplib'
+
+import { errorText } from '../../src/sdk/index.ts'
+import type { StateStore } from '../../src/sdk/index.ts'
+import type { RabbitConfig } from './dial.ts'
+import type { QueueKind } from './feed.ts'
+import { declareProblem, exchangeProblem, queueProblem, replyCode } from './problems.ts'
+
+/** Declares a queue of the configured list. @throws HubError HUB_SOURCE_* */
+export async function declareListed(
+  model: ChannelModel,
+  at: string,
+  listed: RabbitConfig['queues'][number],
+): Promise<void> {
+  const { name, durable, autodelete, exclusive, type } = listed
+  const args = type === 'classic' ? {} : { arguments: { 'x-queue-type': type } }
+  try {
+    await onChannel(model, (channel) => channel.assertQueue(name, { durable, autoDelete: autodelete, exclusive, ...args })) // prettier-ignore
+  } catch (error) {
+    throw declareProblem(error, `${at}: queue ${name}`)
+  }
+}
+
+/**
+ * Passes when the queue is there, or was made because the configuration says so.
+ * @returns true when it was made
+ * @throws HubError HUB_SOURCE_*
+ */
+export async function ensureQueue(
+  model: ChannelModel,
+  at: string,
+  queue: string,
+  config: RabbitConfig,
+): Promise<boolean> {
+  try {
+    await onChannel(model, (channel) => channel.checkQueue(queue))
+    return false
+  } catch (error) {
+    if (replyCode(error) !== 404 || !config.declare) throw queueProblem(error, at, queue)
+  }
+  const { queueType, deliveryLimit } = config
+  const limit = queueType === 'quorum' && deliveryLimit !== undefined ? { 'x-delivery-limit': deliveryLimit } : {}
+  const args = { 'x-queue-type': queueType, ...limit }
+  try {
+    await onChannel(model, (channel) => channel.assertQueue(queue, { durable: true, arguments: args }))
+    return true
+  } catch (error) {
+    throw declareProblem(error, `${at}: queue ${queue}`)
+  }
+}
+
+/** @throws HubError HUB_SOURCE_* */
+export async function ensureExchange(model: ChannelModel, at: string, config: RabbitConfig): Promise<void> {
+  const { exchange = '', exchangeType, declare } = config
+  try {
+    if (declare) await onChannel(model, (channel) => channel.assertExchange(exchange, exchangeType, { durable: true }))
+    else await onChannel(model, (channel) => channel.checkExchange(exchange))
+  } catch (error) {
+    throw exchangeProblem(error, at, exchange)
+  }
+}
+
+/**
+ * The broker tells the type of a queue only when it refuses a consumer: an argument that streams alone understand. A
+ * stream takes it, and sends nothing, since no prefetch is set (it refuses that in turn).
+ */
+export async function kindOf(model: ChannelModel, queue: string): Promise<QueueKind> {
+  try {
+    await onChannel(model, (channel) => channel.consume(queue, () => undefined, { arguments: { 'x-stream-offset': 'next' } })) // prettier-ignore
+    return 'stream'
+  } catch (error) {
+    const named = /of queue type rabbit_(classic|quorum|stream)_queue/.exec(errorText(error))?.[1]
+    if (named === 'classic' || named === 'quorum') return named
+    // A stream that has it all right but for the prefetch.
+    if (replyCode(error) === 406 && /prefetch|stream/i.test(errorText(error))) return 'stream'
+    if (replyCode(error) === 406) return 'unknown'
+    throw error
+  }
+}
+
+/**
+ * The bindings of the hub's queue. AMQP cannot list them, so what was bound is remembered, for the day that a function is
+ * gone. Bound are those of `keys` in the end, and none that this state knows of besides.
+ * @throws HubError HUB_SOURCE_*
+ */
+export async function bindOnly(
+  model: ChannelModel,
+  at: string,
+  bound: { readonly queue: string; readonly exchange: string; readonly keys: readonly string[] },
+  state: StateStore,
+): Promise<void> {
+  const { queue, exchange, keys } = bound
+  const stateKey = `bindings:${exchange}:${queue}`
+  const known = JSON.parse((await state.get(stateKey)) ?? '[]') as readonly string[]
+  const wanted = [...new Set(keys)].toSorted()
+  if (known.join('\n') !== [...new Set([...known, ...wanted])].toSorted().join('\n'))
+    await state.set(stateKey, JSON.stringify([...new Set([...known, ...wanted])].toSorted()))
+  try {
+    await onChannel(model, async (channel) => {
+      for (const key of wanted) await channel.bindQueue(queue, exchange, key)
+      for (const key of known) if (!wanted.includes(key)) await channel.unbindQueue(queue, exchange, key)
+    })
+  } catch (error) {
+    throw declareProblem(error, `${at}: the bindings of queue ${queue} to exchange ${exchange}`)
+  }
+  await state.set(stateKey, JSON.stringify(wanted))
+}
+
+/** The channel is closed in any case; a refusal rejects with the broker's answer. */
+async function onChannel<T>(model: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
+  const channel = await model.createChannel()
+  let isOpen = true
+  // The work itself rejects with it.
+  channel.on('error', () => undefined)
+  channel.on('close', () => (isOpen = false))
+  try {
+    return await work(channel)
+  } finally {
+    if (isOpen) await channel.close().catch(() => undefined)
+  }
+}
