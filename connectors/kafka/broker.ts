@@ -1,0 +1,124 @@
+// Kafka's side of the conformance suite: a real broker, driven by another client than the connector's.
+
+import { Kafka, logLevel } from 'kafkajs'
+import type { Admin, Producer } from 'kafkajs'
+
+import { BrokerUnavailable } from '../../test/conformance/contract.ts'
+import type { BrokerLetter, SourceScope, TestBroker } from '../../test/conformance/contract.ts'
+import { startKafka } from '../../test/servers/kafka.ts'
+import { ServerUnavailable } from '../../test/servers/provide.ts'
+
+const PASSWORD = 'correct-horse-battery-staple'
+const PARTITIONS = 3
+let topics = 0
+
+export async function startKafkaBroker(): Promise<TestBroker> {
+  const sasl = { mechanism: 'PLAIN', username: 'hub', password: PASSWORD } as const
+  const server = await startKafka({ sasl }).catch((error: unknown) => {
+    throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
+  })
+  const kafka = clientOf(`127.0.0.1:${server.plainPort}`)
+  const config = ({ run, replica }: SourceScope): Record<string, unknown> => ({
+    brokers: [server.bootstrap],
+    username: 'hub',
+    password: PASSWORD,
+    group: run,
+    clientId: `${run}-${replica}`,
+    // So that what a killed instance held comes again soon.
+    sessionTimeout: '2s',
+    rebalanceTimeout: '3s',
+    revokeTimeout: '1s',
+    commitInterval: '5ms',
+    fetchWait: '20ms',
+  })
+  return {
+    name: `Kafka ${server.version}`,
+    features: {
+      bodies: 'bytes',
+      emptyBody: true,
+      bodyBytesMax: 1_000_000,
+      headers: ['plain', 'crlf', 'non-ascii'],
+      headerPrefix: 'X-Kafka-',
+      keys: true,
+      ordered: true,
+      // Tries are counted, and deliveries that were never tried are not.
+      countsAttempts: false,
+      stableIds: true,
+      survivesRestart: true,
+      retryDelayMs: 0,
+    },
+    config,
+    badCredentials: (scope) => ({ ...config(scope), password: 'wrong' }),
+    badTls: (scope) => ({ 'plain-text port': { ...config(scope), tls: { enabled: true } } }),
+    topic: async (name) => {
+      const topic = `conformance-${name}-${(topics += 1)}`
+      await withAdmin(kafka, (admin) => admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }], waitForLeaders: true })) // prettier-ignore
+      return topic
+    },
+    publish: (topic, events) =>
+      withProducer(kafka, async (producer) => {
+        // Without keys all in one partition: the events of a topic are one sequence.
+        const messages = events.map(({ body, headers = {}, key }) => ({ value: Buffer.from(body), headers, ...(key === undefined ? { partition: 0 } : { key }) })) // prettier-ignore
+        await producer.send({ topic, messages, acks: -1 })
+      }),
+    deadLetters: (topic) => readLetters(kafka, `${topic}.dlq`),
+    stop: () => server.kill(),
+    start: () => server.start(),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+export function clientOf(...brokers: readonly string[]): Kafka {
+  return new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 20, retries: 10 } })
+}
+
+export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    return await work(admin)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+export async function withProducer<T>(kafka: Kafka, work: (producer: Producer) => Promise<T>): Promise<T> {
+  const producer = kafka.producer({ allowAutoTopicCreation: false })
+  await producer.connect()
+  try {
+    return await work(producer)
+  } finally {
+    await producer.disconnect()
+  }
+}
+
+/** All that is in the topic now. */
+export async function readLetters(kafka: Kafka, topic: string): Promise<readonly BrokerLetter[]> {
+  const ends = await withAdmin(kafka, async (admin) =>
+    (await admin.listTopics()).includes(topic) ? await admin.fetchTopicOffsets(topic) : [],
+  )
+  const count = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+  if (count === 0) return []
+  const letters: BrokerLetter[] = []
+  const consumer = kafka.consumer({ groupId: `letters-${topic}-${(topics += 1)}` })
+  await consumer.connect()
+  try {
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await new Promise<void>((resolve, reject) => {
+      consumer
+        .run({
+          autoCommit: false,
+          eachMessage: ({ message: { value, headers = {} } }) => {
+            const text = (name: string): string => String(headers[name] ?? '')
+            letters.push({ body: value ?? Buffer.alloc(0), topic: text('x-hub-topic'), function: text('x-hub-function'), reason: text('x-hub-reason'), attempts: Number(text('x-hub-attempts')) }) // prettier-ignore
+            if (letters.length >= count) resolve()
+            return Promise.resolve()
+          },
+        })
+        .catch(reject)
+    })
+  } finally {
+    await consumer.disconnect()
+  }
+  return letters
+}

@@ -1,0 +1,149 @@
+// Commits what is settled: at once when there has been no commit for a while, else together, one request at a time.
+// Owned by one session of kafka-source.ts.
+
+import { offsetCommitV7 } from '@platformatic/kafka'
+
+import { sleep } from '../../src/sdk/index.ts'
+import type { Clock, HubError, SourceLog } from '../../src/sdk/index.ts'
+import type { Group } from './group.ts'
+import type { Commit, Partition } from './partition.ts'
+import { chainOf, errorIds, kafkaProblem } from './problems.ts'
+
+export interface CommitterOptions {
+  readonly groupName: string
+  readonly group: Group
+  readonly clock: Clock
+  readonly log: SourceLog
+  readonly intervalMs: number
+  readonly stop: AbortSignal
+  readonly failed: (error: HubError) => void
+}
+
+type CommitResponse = Awaited<ReturnType<typeof offsetCommitV7.api.async>>
+type Round = readonly { readonly partition: Partition; readonly commit: Commit }[]
+
+const AGAIN_MS = 50
+/** Protocol guide, "Error Codes". */
+const OFFSET_METADATA_TOO_LARGE = 12
+const UNKNOWN_TOPIC_OR_PARTITION = 3
+/** Another try may work, with another coordinator or after the rebalance. */
+const PASSING = new Set([14, 15, 16, 27])
+/** The group has gone on without us; whoever has the partitions now begins at the last commit. */
+const EXPELLED = new Set([22, 25])
+const NO_LEADER_EPOCH = -1
+
+export class Committer {
+  readonly #options: CommitterOptions
+  readonly #dirty = new Set<Partition>()
+  #running: Promise<void> | undefined
+  #lastAt = -Infinity
+  #withMetadata = true
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+  }
+
+  /** There is something to commit. */
+  mark(partition: Partition): void {
+    this.#dirty.add(partition)
+    this.#running ??= this.#run()
+  }
+
+  /** Resolves when all that was marked is committed, or cannot be any more. */
+  async flush(): Promise<void> {
+    this.#lastAt = -Infinity
+    while (this.#running !== undefined && !this.#options.stop.aborted) await this.#running
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    const { clock, intervalMs, stop } = this.#options
+    try {
+      // What settles in the same turn goes along.
+      await Promise.resolve()
+      while (this.#dirty.size > 0 && !stop.aborted) {
+        const waitMs = this.#lastAt + intervalMs - clock.monotonic()
+        if (waitMs > 0) await sleep(clock, waitMs, stop)
+        const round = [...this.#dirty].filter(({ gone }) => !gone).map((partition) => ({ partition, commit: partition.commit() }))
+        this.#dirty.clear()
+        if (round.length > 0 && !(await this.#send(round))) await sleep(clock, AGAIN_MS, stop)
+        this.#lastAt = clock.monotonic()
+      }
+    } catch {
+      // Stopped.
+    } finally {
+      this.#running = undefined
+    }
+  } // prettier-ignore
+
+  /** @returns false when it has to be tried again */
+  async #send(round: Round): Promise<boolean> {
+    const { groupName, group, stop } = this.#options
+    const { memberId, generation, instance } = group.member
+    try {
+      const connection = await group.connection()
+      const response = await offsetCommitV7.api.async(connection, groupName, generation, memberId, instance, this.#topics(round)) // prettier-ignore
+      return this.#answered(round, response)
+    } catch (error) {
+      const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined) as { response?: CommitResponse } | undefined // prettier-ignore
+      if (partial?.response !== undefined && !stop.aborted) {
+        group.rejoinIf(error)
+        return this.#answered(round, partial.response, error)
+      }
+      this.#again(round)
+      // The connection is gone: the next beat finds another way or ends the session.
+      group.forgetCoordinator()
+      return false
+    }
+  }
+
+  #topics(round: Round): Parameters<typeof offsetCommitV7.createRequest>[4] {
+    const topics = new Map<string, { name: string; partitions: { partitionIndex: number; committedOffset: bigint; committedLeaderEpoch: number; committedMetadata: string }[] }>() // prettier-ignore
+    for (const { partition, commit } of round) {
+      let topic = topics.get(partition.topic)
+      if (topic === undefined) topics.set(partition.topic, (topic = { name: partition.topic, partitions: [] }))
+      topic.partitions.push({
+        partitionIndex: partition.index,
+        committedOffset: commit.offset,
+        committedLeaderEpoch: NO_LEADER_EPOCH,
+        committedMetadata: this.#withMetadata ? commit.metadata : '',
+      })
+    }
+    return [...topics.values()]
+  }
+
+  #answered(round: Round, response: CommitResponse, error?: unknown): boolean {
+    const codes = new Map(response.topics.flatMap(({ name, partitions }) => partitions.map(({ partitionIndex, errorCode }) => [`${name}/${partitionIndex}`, errorCode]))) // prettier-ignore
+    const refused: { readonly partition: Partition; readonly commit: Commit }[] = []
+    for (const one of round) {
+      const code = codes.get(`${one.partition.topic}/${one.partition.index}`) ?? 0
+      if (code === 0) one.partition.confirmed(one.commit)
+      else if (EXPELLED.has(code) || code === UNKNOWN_TOPIC_OR_PARTITION) this.#lost(one.partition, one.commit)
+      else refused.push(one)
+      if (code === OFFSET_METADATA_TOO_LARGE) this.#forgoMetadata()
+      else if (code !== 0 && !PASSING.has(code) && !EXPELLED.has(code) && code !== UNKNOWN_TOPIC_OR_PARTITION)
+        this.#options.failed(kafkaProblem(error, `group ${this.#options.groupName}: the offset of ${one.partition.topic} cannot be committed`)) // prettier-ignore
+    }
+    if (errorIds(error).some((id) => id.includes('COORDINATOR'))) this.#options.group.forgetCoordinator()
+    this.#again(refused)
+    return refused.length === 0
+  }
+
+  #lost(partition: Partition, commit: Commit): void {
+    partition.takeAway()
+    partition.failed(commit)
+  }
+
+  #again(round: Round): void {
+    for (const { partition, commit } of round) {
+      partition.failed(commit)
+      if (!partition.gone) this.#dirty.add(partition)
+    }
+  }
+
+  #forgoMetadata(): void {
+    if (!this.#withMetadata) return
+    this.#withMetadata = false
+    this.#options.log.warn('kafka.metadata-refused', 'The brokers take less metadata with a commit than Kafka does by default (offset.metadata.max.bytes): after a crash more events are delivered again, and their tries are counted from 1.') // prettier-ignore
+  }
+}

@@ -1,0 +1,105 @@
+// One connection to one broker: options from the configuration, TLS and SASL. Called by cluster.ts and letters.ts.
+
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+
+import { Connection } from '@platformatic/kafka'
+import type { ConnectionOptions, SASLOptions } from '@platformatic/kafka'
+
+import { HubError, errorText } from '../../src/sdk/index.ts'
+import type { ConfigOf } from '../../src/sdk/index.ts'
+import type { manifest } from './manifest.ts'
+import { fetchToken } from './oauth.ts'
+import { kafkaProblem } from './problems.ts'
+
+export type KafkaConfig = ConfigOf<typeof manifest.fields>
+
+/**
+ * What the library's clients and connections have in common.
+ * @param host of the broker; without one, of those in the configuration
+ * @throws HubError HUB_SOURCE_TLS when a file cannot be read
+ */
+export function connectionOptions(config: KafkaConfig, host = config.brokers[0] ?? ''): ConnectionOptions {
+  const tls = tlsOf(config)
+  // RFC 6066 §3: addresses are not sent as server names.
+  const hasName = tls !== undefined && config.tls.serverName === undefined && isIP(host.replace(/:\d+$/, '')) === 0
+  const sasl = saslOf(config)
+  return {
+    connectTimeout: config.connectTimeout,
+    requestTimeout: config.requestTimeout,
+    ...(tls === undefined ? {} : { tls }),
+    ...(hasName ? { tlsServerName: true } : {}),
+    ...(sasl === undefined ? {} : { sasl }),
+  }
+}
+
+/**
+ * @param answerMs for requests that take longer than others, such as joining a group
+ * @throws HubError HUB_SOURCE_*; the signal's reason when aborted
+ */
+export async function dial(
+  config: KafkaConfig,
+  clientId: string,
+  { host, port }: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+  answerMs = config.requestTimeout,
+): Promise<Connection> {
+  signal.throwIfAborted()
+  const connection = new Connection(clientId, { ...connectionOptions(config, host), requestTimeout: answerMs })
+  // What fails is told to whoever waits for an answer.
+  connection.on('error', () => undefined)
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void => aborted.reject(signal.reason as Error)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([connection.connect(host, port), aborted.promise])
+    return connection
+  } catch (error) {
+    hangUp(connection)
+    signal.throwIfAborted()
+    throw kafkaProblem(error, `${host}:${port}`)
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    aborted.promise.catch(() => undefined)
+  }
+}
+
+/** At once; whoever waits for an answer gets an error. */
+export function hangUp(connection: Connection): void {
+  // It has none before it connects.
+  const socket = connection.socket as Connection['socket'] | undefined
+  socket?.destroy()
+}
+
+function tlsOf({ tls }: KafkaConfig): ConnectionOptions['tls'] | undefined {
+  const { enabled, caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
+  if (!enabled && caFile === undefined && certFile === undefined && serverName === undefined && !insecureSkipVerify) return undefined // prettier-ignore
+  return {
+    ...(caFile === undefined ? {} : { ca: readPem(caFile, 'caFile') }),
+    ...(certFile === undefined ? {} : { cert: readPem(certFile, 'certFile') }),
+    ...(keyFile === undefined ? {} : { key: readPem(keyFile, 'keyFile') }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    rejectUnauthorized: !insecureSkipVerify,
+  }
+}
+
+function readPem(path: string, key: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new HubError('HUB_SOURCE_TLS', `tls.${key} cannot be read: ${errorText(error)}`, {
+      cause: error,
+      hint: `Set tls.${key} to a readable PEM file.`,
+    })
+  }
+}
+
+function saslOf(config: KafkaConfig): SASLOptions | undefined {
+  const { username, password, oauth, connectTimeout } = config
+  const mechanism = config.saslMechanism ?? (username === undefined ? undefined : 'plain')
+  if (mechanism === undefined) return undefined
+  if (mechanism === 'oauthbearer') return { mechanism: 'OAUTHBEARER', token: () => fetchToken(oauth, connectTimeout) }
+  return { mechanism: MECHANISMS[mechanism], username: username?.reveal() ?? '', password: password?.reveal() ?? '' }
+}
+
+const MECHANISMS = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const

@@ -1,0 +1,91 @@
+// Where partitions begin that were given to us: at the commit of the group, else at an end of the log.
+
+import { listOffsetsV5, offsetFetchV6 } from '@platformatic/kafka'
+
+import { HubError } from '../../src/sdk/index.ts'
+import { partitionKey } from './assignor.ts'
+import type { TopicPartition } from './assignor.ts'
+import type { Cluster, TopicState } from './cluster.ts'
+import type { Group } from './group.ts'
+
+export interface Beginning extends TopicPartition {
+  readonly offset: bigint
+  /** Of the commit; null without one. */
+  readonly metadata: string | null
+  /** The group has no commit for it. */
+  readonly isNew: boolean
+}
+
+/** ListOffsets: the timestamps that stand for both ends of the log. */
+const OLDEST = -2n
+const NEWEST = -1n
+const CONSUMER = -1
+const READ_COMMITTED = 1
+
+/** @throws HubError, or what the client library throws */
+export async function beginnings(
+  partitions: readonly TopicPartition[],
+  groupName: string,
+  group: Group,
+  cluster: Cluster,
+  initial: 'oldest' | 'newest',
+): Promise<readonly Beginning[]> {
+  const committed = await commits(partitions, groupName, group)
+  const unknown = partitions.filter(({ topic, partition }) => !committed.has(partitionKey(topic, partition)))
+  const ends = unknown.length === 0 ? new Map<string, bigint>() : await endsOf(unknown, cluster, initial)
+  return partitions.map(({ topic, partition }) => {
+    const key = partitionKey(topic, partition)
+    const known = committed.get(key)
+    if (known !== undefined) return { topic, partition, ...known, isNew: false }
+    const offset = ends.get(key)
+    if (offset === undefined) throw new HubError('HUB_SOURCE_LOST', `${key}: its broker does not tell where it begins`, { canRetry: true }) // prettier-ignore
+    return { topic, partition, offset, metadata: null, isNew: true }
+  })
+}
+
+async function commits(
+  partitions: readonly TopicPartition[],
+  groupName: string,
+  group: Group,
+): Promise<ReadonlyMap<string, { readonly offset: bigint; readonly metadata: string | null }>> {
+  const topics = new Map<string, number[]>()
+  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition])
+  const connection = await group.connection()
+  const asked = { groupId: groupName, topics: [...topics].map(([name, partitionIndexes]) => ({ name, partitionIndexes })) } // prettier-ignore
+  const response = await offsetFetchV6.api.async(connection, [asked], false)
+  const found = new Map<string, { readonly offset: bigint; readonly metadata: string | null }>()
+  for (const { name, partitions: answers } of response.topics)
+    for (const { partitionIndex, committedOffset, metadata } of answers)
+      // -1: the group has none.
+      if (committedOffset >= 0n) found.set(partitionKey(name, partitionIndex), { offset: committedOffset, metadata: metadata ?? null }) // prettier-ignore
+  return found
+}
+
+/** One end of the log of each partition, asked of its leader. */
+export async function endsOf(
+  partitions: readonly TopicPartition[],
+  cluster: Cluster,
+  end: 'oldest' | 'newest',
+): Promise<ReadonlyMap<string, bigint>> {
+  const states = await cluster.topics([...new Set(partitions.map(({ topic }) => topic))])
+  const byLeader = new Map<number, TopicPartition[]>()
+  for (const one of partitions) {
+    const leader = leaderOf(states.get(one.topic), one.partition)
+    if (leader === undefined) throw new HubError('HUB_SOURCE_UNREACHABLE', `${partitionKey(one.topic, one.partition)} has no leader at the moment`, { canRetry: true }) // prettier-ignore
+    byLeader.set(leader, [...(byLeader.get(leader) ?? []), one])
+  }
+  const ends = new Map<string, bigint>()
+  for (const [leader, own] of byLeader) {
+    const connection = await cluster.connection(leader, 'group')
+    const topics = own.map(({ topic, partition }) => ({ name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: end === 'oldest' ? OLDEST : NEWEST }] })) // prettier-ignore
+    const response = await listOffsetsV5.api.async(connection, CONSUMER, READ_COMMITTED, topics)
+    for (const { name, partitions: found } of response.topics)
+      for (const { partitionIndex, offset } of found) ends.set(partitionKey(name, partitionIndex), offset)
+  }
+  return ends
+}
+
+export function leaderOf(state: TopicState | undefined, partition: number): number | undefined {
+  const leader = state !== undefined && 'leaders' in state ? state.leaders[partition] : undefined
+  return leader === undefined || leader < 0 ? undefined : leader
+}
