@@ -25,7 +25,7 @@ export interface Link {
   close(): Promise<void>
 }
 
-const CLOSE_MS = 2000
+const CLOSE_MS = 1500
 
 /** @throws HubError HUB_SOURCE_*; the signal's reason when aborted */
 export async function dial(config: RabbitConfig, name: string, clock: Clock, signal: AbortSignal): Promise<Link> {

@@ -4,9 +4,9 @@ import { HubError, errorText } from '../../src/sdk/index.ts'
 
 /** Reply codes of AMQP 0-9-1 §1.2 (constants), as RabbitMQ uses them. */
 const ACCESS_REFUSED = 403
-const NOT_FOUND = 404
+export const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
-const PRECONDITION_FAILED = 406
+export const PRECONDITION_FAILED = 406
 
 export function replyCode(error: unknown): number | undefined {
   const code = (error as { readonly code?: unknown } | undefined)?.code

@@ -39,7 +39,7 @@ interface Connection {
 /** A queue that many share the window with may still be read so far ahead. */
 const AHEAD_MIN = 32
 const REOPEN = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as const
-const CLOSE_MS = 2000
+const CLOSE_MS = 1500
 /** From this version on quorum queues have a delivery limit by default. */
 const LIMITED_SINCE = 4
 const DEFAULT_DELIVERY_LIMIT = 20

@@ -7,7 +7,7 @@ import { errorText } from '../../src/sdk/index.ts'
 import type { StateStore } from '../../src/sdk/index.ts'
 import type { RabbitConfig } from './dial.ts'
 import type { QueueKind } from './feed.ts'
-import { declareProblem, exchangeProblem, queueProblem, replyCode } from './problems.ts'
+import { NOT_FOUND, PRECONDITION_FAILED, declareProblem, exchangeProblem, queueProblem, replyCode } from './problems.ts'
 
 /** Declares a queue of the configured list. @throws HubError HUB_SOURCE_* */
 export async function declareListed(
@@ -39,7 +39,7 @@ export async function ensureQueue(
     await onChannel(model, (channel) => channel.checkQueue(queue))
     return false
   } catch (error) {
-    if (replyCode(error) !== 404 || !config.declare) throw queueProblem(error, at, queue)
+    if (replyCode(error) !== NOT_FOUND || !config.declare) throw queueProblem(error, at, queue)
   }
   const { queueType, deliveryLimit } = config
   const limit = queueType === 'quorum' && deliveryLimit !== undefined ? { 'x-delivery-limit': deliveryLimit } : {}
@@ -64,20 +64,20 @@ export async function ensureExchange(model: ChannelModel, at: string, config: Ra
 }
 
 /**
- * The broker tells the type of a queue only when it refuses a consumer: an argument that streams alone understand. A
- * stream takes it, and sends nothing, since no prefetch is set (it refuses that in turn).
+ * RabbitMQ tells the type of a queue only when it refuses a consumer. This one asks for what streams alone understand, and
+ * leaves out the prefetch that they insist on, so that none of them takes it.
  */
 export async function kindOf(model: ChannelModel, queue: string): Promise<QueueKind> {
+  const args = { arguments: { 'x-stream-offset': 'next' } }
   try {
-    await onChannel(model, (channel) => channel.consume(queue, () => undefined, { arguments: { 'x-stream-offset': 'next' } })) // prettier-ignore
-    return 'stream'
+    await onChannel(model, (channel) => channel.consume(queue, () => undefined, args))
+    return 'unknown'
   } catch (error) {
-    const named = /of queue type rabbit_(classic|quorum|stream)_queue/.exec(errorText(error))?.[1]
-    if (named === 'classic' || named === 'quorum') return named
-    // A stream that has it all right but for the prefetch.
-    if (replyCode(error) === 406 && /prefetch|stream/i.test(errorText(error))) return 'stream'
-    if (replyCode(error) === 406) return 'unknown'
-    throw error
+    const text = errorText(error)
+    if (replyCode(error) !== PRECONDITION_FAILED) throw error
+    if (text.includes('prefetch count is not set')) return 'stream'
+    const [, named] = /of queue type rabbit_(classic|quorum)_queue/.exec(text) ?? []
+    return named === 'classic' || named === 'quorum' ? named : 'unknown'
   }
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { findExecutable, startProcess } from './process.ts'
-import { externalUrl, reasonOf, ServerUnavailable } from './provide.ts'
+import { externalUrl, reasonOf, runCommand, ServerUnavailable } from './provide.ts'
 import { findRabbit, setUpRabbit } from './rabbitmq-setup.ts'
 import type { ProvidedRabbit } from './rabbitmq-setup.ts'
 import { greetRabbit } from './rabbitmq-wire.ts'
@@ -26,6 +26,8 @@ export interface RabbitOptions {
   }
   /** More lines of the configuration file, such as `heartbeat = 1`. */
   readonly config?: readonly string[]
+  /** Beside the management API, such as `rabbitmq_auth_mechanism_ssl`. */
+  readonly plugins?: readonly string[]
 }
 
 export interface RabbitVhost extends AsyncDisposable {
@@ -54,6 +56,8 @@ export interface RabbitServer extends Server {
    * ago, and it never gets a leader again. Throws after ten seconds.
    */
   quorumSaved(queue: string): Promise<void>
+  /** `rabbitmqctl`, for what the management API has no word for; takes seconds. */
+  control(...args: readonly string[]): Promise<unknown>
   /** A virtual host of its own, deleted with everything in it on disposal. */
   vhost(): Promise<RabbitVhost>
 }
@@ -67,6 +71,8 @@ const provided = async (): Promise<ProvidedRabbit> => findRabbit() ?? (await set
 
 const READY_MS = 60_000
 const STOP_MS = 30_000
+const CONTROL = '/usr/lib/rabbitmq/bin/rabbitmqctl'
+const CONTROL_MS = 60_000
 const USER = 'hub'
 const PASSWORD = 'hub-test'
 
@@ -88,7 +94,10 @@ export async function startRabbit(options: RabbitOptions = {}): Promise<RabbitSe
   const ports = { amqp, amqps, management, distribution, epmd: epmdPort }
   writeFileSync(join(folder, 'rabbitmq.conf'), configuration(options, ports), { mode: 0o600 })
   writeFileSync(join(folder, 'advanced.config'), ADVANCED)
-  writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_management].\n')
+  writeFileSync(
+    join(folder, 'enabled_plugins'),
+    `[${['rabbitmq_management', ...(options.plugins ?? [])].join(',')}].\n`,
+  )
   mkdirSync(join(folder, 'data'))
   const env = environment(folder, ports)
   // In the foreground: one that a node starts is a daemon and stays.
@@ -121,12 +130,13 @@ export async function startRabbit(options: RabbitOptions = {}): Promise<RabbitSe
     epmdPort,
     manage,
     quorumSaved: (queue) => quorumSaved(folder, queue),
+    control: (...args) => runCommand({ argv: ['env', '-i', ...env, CONTROL, ...args], folder, timeoutMs: CONTROL_MS }),
     vhost: vhosts(manage, USER, url, tlsUrl),
   }
 }
 
-/** How often a quorum queue's leader says that it leads. */
-const ADVANCED = '[{rabbit, [{quorum_tick_interval, 500}]}].\n'
+/** How often a quorum queue's leader says that it leads, and a channel looks for what is unsettled too long. */
+const ADVANCED = '[{rabbit, [{quorum_tick_interval, 500}, {channel_tick_interval, 500}]}].\n'
 
 /**
  * A quorum queue elects its leader only after the port is open, and what asks it for a message before that is not answered
@@ -169,6 +179,7 @@ function externalRabbit(url: string): RabbitServer {
     epmdPort: undefined,
     manage,
     quorumSaved: () => Promise.reject(new ServerUnavailable('its files are not ours to read')),
+    control: () => Promise.reject(new ServerUnavailable('its node is not on this machine')),
     vhost: vhosts(manage, user, root, undefined),
   }
 }

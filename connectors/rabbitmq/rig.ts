@@ -1,0 +1,63 @@
+// What the tests of this connector share: a virtual host of its own for each test, a plain client in it, and a source.
+
+import amqp from 'amqplib'
+import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib'
+
+import type { RabbitServer, RabbitVhost } from '../../test/servers/rabbitmq.ts'
+import { SourceRig } from '../../test/source-rig.ts'
+import type { RigOptions } from '../../test/source-rig.ts'
+import connector from './connector.ts'
+
+export { MemoryState, ack, until } from '../../test/source-rig.ts'
+
+export class Place implements AsyncDisposable {
+  readonly vhost: RabbitVhost
+  readonly server: RabbitServer
+  readonly model: ChannelModel
+  readonly channel: ConfirmChannel
+
+  private constructor(server: RabbitServer, vhost: RabbitVhost, model: ChannelModel, channel: ConfirmChannel) {
+    this.server = server
+    this.vhost = vhost
+    this.model = model
+    this.channel = channel
+  }
+
+  static async open(server: RabbitServer): Promise<Place> {
+    const vhost = await server.vhost()
+    const model = await amqp.connect(vhost.url)
+    return new Place(server, vhost, model, await model.createConfirmChannel())
+  }
+
+  /** A durable queue. */
+  async queue(name: string, args: Readonly<Record<string, unknown>> = {}): Promise<string> {
+    await this.channel.assertQueue(name, { durable: true, arguments: args })
+    return name
+  }
+
+  /** Resolves once the broker has taken it. */
+  async send(queue: string, body: string | Buffer, options: Options.Publish = {}, exchange = ''): Promise<void> {
+    this.channel.publish(exchange, queue, Buffer.from(body), { persistent: true, ...options })
+    await this.channel.waitForConfirms()
+  }
+
+  /** Messages ready in the queue, as the broker counts them now. */
+  async ready(queue: string): Promise<number> {
+    return (await this.channel.checkQueue(queue)).messageCount
+  }
+
+  /** Takes one message; undefined when there is none. */
+  async take(queue: string): Promise<Message | undefined> {
+    const message = await this.channel.get(queue, { noAck: true })
+    return message === false ? undefined : message
+  }
+
+  source(config: Readonly<Record<string, unknown>> = {}, options?: RigOptions): SourceRig {
+    return new SourceRig(connector, { url: this.vhost.url, ...config }, options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.model.close()
+    await this.vhost[Symbol.asyncDispose]()
+  }
+}
