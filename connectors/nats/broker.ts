@@ -1,4 +1,4 @@
-// NATS's side of the conformance suite: a real server with JetStream, driven by a plain client.
+// NATS's side of the conformance suite: a real server, its streams or core NATS, driven by a plain client.
 
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, headers as newHeaders } from '@nats-io/transport-node'
@@ -14,7 +14,10 @@ const PASSWORD = 'correct horse battery staple'
 const ACK_WAIT = '2s'
 let topics = 0
 
-export async function startNatsBroker(): Promise<TestBroker> {
+export type Mode = 'jetstream' | 'core'
+
+export async function startNatsBroker(mode: Mode): Promise<TestBroker> {
+  const isCore = mode === 'core'
   const credentials = { user: 'hub', password: PASSWORD }
   const server = await startNats({ credentials, config: ['max_payload: 2MB'] }).catch((error: unknown) => {
     throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
@@ -31,8 +34,7 @@ export async function startNatsBroker(): Promise<TestBroker> {
     servers: [server.url],
     username: 'hub',
     password: PASSWORD,
-    durable: run,
-    ackWait: ACK_WAIT,
+    ...(isCore ? { mode, queueGroup: run } : { durable: run, ackWait: ACK_WAIT }),
   })
   return {
     name: `nats-server ${server.version}`,
@@ -44,9 +46,9 @@ export async function startNatsBroker(): Promise<TestBroker> {
       headerPrefix: 'X-Nats-',
       keys: false,
       ordered: true,
-      countsAttempts: true,
-      stableIds: true,
-      survivesRestart: true,
+      countsAttempts: !isCore,
+      stableIds: !isCore,
+      survivesRestart: !isCore,
       retryDelayMs: 100,
     },
     config,
@@ -55,18 +57,22 @@ export async function startNatsBroker(): Promise<TestBroker> {
     topic: (name) =>
       using(async (nats) => {
         const subject = `conformance.${name}.${(topics += 1)}`
+        if (isCore) return subject
         const manager = await jetstreamManager(nats)
         await manager.streams.add({ name: `conformance-${name}-${topics}`, subjects: [subject] })
         return subject
       }),
     publish: (topic, events) =>
       using(async (nats) => {
-        const client = jetstream(nats)
+        const client = isCore ? undefined : jetstream(nats)
         for (const { body, headers } of events) {
           const written = newHeaders()
           for (const [key, value] of Object.entries(headers ?? {})) written.set(key, value)
-          await client.publish(topic, body, headers === undefined ? {} : { headers: written })
+          const options = headers === undefined ? {} : { headers: written }
+          if (client === undefined) nats.publish(topic, body, options)
+          else await client.publish(topic, body, options)
         }
+        await nats.flush()
       }),
     stop: () => server.kill(),
     start: () => server.start(),

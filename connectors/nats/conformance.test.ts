@@ -2,4 +2,7 @@ import { conformance } from '../../test/conformance/index.ts'
 import { startNatsBroker } from './broker.ts'
 import connector from './connector.ts'
 
-conformance(connector, startNatsBroker, { folder: import.meta.dirname })
+const folder = import.meta.dirname
+
+conformance(connector, () => startNatsBroker('jetstream'), { folder, title: 'JetStream' })
+conformance(connector, () => startNatsBroker('core'), { folder, title: 'core' })

@@ -1,13 +1,17 @@
-// One attempt to reach a server: options from the configuration, errors that say what to do. Called by nats-source.ts.
+// One attempt to reach a server: options from the configuration, errors that say what to do. Called by line.ts and for probes.
 
 import { readFileSync } from 'node:fs'
 
-import { connect, credsAuthenticator, errors, nkeyAuthenticator } from '@nats-io/transport-node'
+import { connect, credsAuthenticator, nkeyAuthenticator } from '@nats-io/transport-node'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 
-import { HubError, errorText, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, errorText } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
+import { addressesOf, dialProblem } from './problems.ts'
+
+/** Tests of the connection that may go unanswered. */
+const UNANSWERED_MAX = 2
 
 export type NatsConfig = ConfigOf<typeof manifest.fields>
 
@@ -24,20 +28,15 @@ export async function dial(config: NatsConfig, name: string, signal: AbortSignal
     // Too late to be wanted, should it still succeed.
     connecting.then((late) => late.close(), () => undefined) // prettier-ignore
     signal.throwIfAborted()
-    throw dialProblem(error, addressesOf(config))
+    throw dialProblem(error, addressesOf(config.servers))
   } finally {
     signal.removeEventListener('abort', onAbort)
     aborted.promise.catch(() => undefined)
   }
 }
 
-/** Without credentials, for messages. */
-export function addressesOf({ servers }: NatsConfig): string {
-  return servers.map((server) => (URL.canParse(server) ? redactUrl(server) : server)).join(', ')
-}
-
 function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
-  const { servers, username, password, token, nkeySeed, credsFile, connectTimeout } = config
+  const { servers, username, password, token, nkeySeed, credsFile, connectTimeout, keepAlive } = config
   const tls = tlsOf(config)
   return {
     servers: [...servers],
@@ -45,6 +44,8 @@ function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
     timeout: connectTimeout,
     // The supervisor connects anew; what is unsettled comes again by the consumers.
     reconnect: false,
+    pingInterval: keepAlive,
+    maxPingOut: UNANSWERED_MAX,
     // Else two stack traces are taken for every acknowledgement, a quarter of the time that an event costs.
     noAsyncTraces: true,
     ...(username === undefined ? {} : { user: username }),
@@ -91,24 +92,4 @@ function readSecret(path: string): Uint8Array {
       hint: 'Set credsFile to a readable credentials file.',
     })
   }
-}
-
-/** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
-
-/** Of a seed that is none; the client does not export its class. */
-const NKEYS_ERROR = 'NKeysError'
-/** What the client says of a server without TLS; it has no class of its own. */
-const NO_TLS = /does not support 'tls'|'?tls'? is not available/
-
-function dialProblem(error: unknown, addresses: string): HubError {
-  if (error instanceof HubError) return error
-  const chain: unknown[] = []
-  for (let at: unknown = error; at instanceof Error; at = at.cause) chain.push(at)
-  const text = `${addresses}: ${chain.map(errorText).join(': ')}`
-  const isAuth = chain.some((at) => at instanceof errors.AuthorizationError || at instanceof errors.UserAuthenticationExpiredError || at?.constructor.name === NKEYS_ERROR) // prettier-ignore
-  if (isAuth) return new HubError('HUB_SOURCE_AUTH', text, { cause: error })
-  const isTls = chain.some((at) => TLS_CODE.test((at as NodeJS.ErrnoException).code ?? '') || NO_TLS.test(errorText(at))) // prettier-ignore
-  if (isTls) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
-  return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
 }

@@ -1,35 +1,62 @@
-// A message of a stream as the hub's event. Pure; called by nats-source.ts.
+// A message of a stream, or of core NATS, as the hub's event. Pure; called by the sources.
 
 import type { JsMsg } from '@nats-io/jetstream'
+import type { Msg, MsgHdrs } from '@nats-io/transport-node'
 
 import { HeaderWriter } from '../../src/sdk/index.ts'
 import type { EventMessage } from '../../src/sdk/index.ts'
 
-export function toEvent(message: JsMsg, instance: string, orderingToken: number | undefined): EventMessage {
+export function streamEvent(message: JsMsg, instance: string, orderingToken: number | undefined): EventMessage {
   const { stream, streamSequence, deliveryCount } = message.info
-  const key = orderingToken === undefined ? undefined : message.subject.split('.')[orderingToken - 1]
-  const contentType = message.headers?.get('Content-Type')
+  const headers = new HeaderWriter('X-Nats-')
+    .own('X-Nats-Stream', stream)
+    .own('X-Nats-Sequence', streamSequence)
+    .own('X-Nats-Delivered', deliveryCount)
   return {
     id: `${instance}:${stream}:${streamSequence}`,
     source: instance,
-    topic: message.subject,
-    body: message.data,
-    headers: headersOf(message),
     attempt: deliveryCount,
     timestampMs: Number(message.timestampNanos / 1_000_000n),
-    ...(key === undefined ? {} : { orderingKey: key }),
-    ...(contentType === undefined || !/^[\x20-\x7e]+$/.test(contentType) ? {} : { contentType }),
+    ...contentOf(message, headers, orderingToken),
   }
 }
 
-function headersOf({ headers, info }: JsMsg): EventMessage['headers'] {
-  const writer = new HeaderWriter('X-Nats-')
-    .own('X-Nats-Stream', info.stream)
-    .own('X-Nats-Sequence', info.streamSequence)
-    .own('X-Nats-Delivered', info.deliveryCount)
+export interface CoreIdentity {
+  readonly instance: string
+  /** Core NATS has nothing to tell messages by. */
+  readonly id: string
+  readonly receivedAtMs: number
+}
+
+export function coreEvent(message: Msg, identity: CoreIdentity, orderingToken: number | undefined): EventMessage {
+  const { instance, id, receivedAtMs } = identity
+  // Functions behind the asynchronous route can answer by themselves.
+  const headers = new HeaderWriter('X-Nats-').own('X-Nats-Reply', message.reply === '' ? undefined : message.reply)
+  return { id, source: instance, attempt: 1, timestampMs: receivedAtMs, ...contentOf(message, headers, orderingToken) }
+}
+
+interface Content {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly headers?: MsgHdrs | undefined
+}
+
+function contentOf(
+  { subject, data, headers }: Content,
+  writer: HeaderWriter,
+  orderingToken: number | undefined,
+): Pick<EventMessage, 'topic' | 'body' | 'headers' | 'orderingKey' | 'contentType'> {
+  const key = orderingToken === undefined ? undefined : subject.split('.')[orderingToken - 1]
+  const contentType = headers?.get('Content-Type')
   if (headers !== undefined)
     for (const name of headers.keys()) for (const value of headers.values(name)) writer.broker(prefixed(name), value)
-  return writer.build()
+  return {
+    topic: subject,
+    body: data,
+    headers: writer.build(),
+    ...(key === undefined ? {} : { orderingKey: key }),
+    ...(contentType === undefined || !/^[\x20-\x7e]+$/.test(contentType) ? {} : { contentType }),
+  }
 }
 
 /** The server's own headers begin with Nats- already. */

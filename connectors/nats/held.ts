@@ -1,140 +1,235 @@
-// What the server waits for us to settle, over all consumers of one connection: the bound, redeliveries, copies, and signs
-// of life for what takes long. Owned by nats-source.ts.
+// What the server waits for us to settle, over all consumers and connections: the bound, redeliveries, copies, and signs of
+// life for what takes long. A connection that breaks takes nothing from it: settled over the next one, an event does not come
+// again. Owned by jetstream-source.ts.
 
 import type { JsMsg } from '@nats-io/jetstream'
+import { errors } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 
 import { DeliveryBuffer } from '../../src/sdk/index.ts'
-import type { Delivery, EventMessage, HubError, Settlement, SettleResult } from '../../src/sdk/index.ts'
+import type { Clock, Delivery, EventMessage, HubError, Settlement, SettleResult } from '../../src/sdk/index.ts'
+import { understandsReasons } from './version.ts'
 
 export interface HeldOptions {
   readonly unsettledMax: number
   /** How long the server may take to confirm a settlement. Milliseconds. */
   readonly confirmMs: number
+  readonly ackWaitMs: number
+  readonly clock: Clock
   toEvent(message: JsMsg): EventMessage
 }
 
 interface Entry {
-  /** The latest delivery of it: only that one can be settled. */
+  readonly key: string
+  /** The latest delivery of it. */
   message: JsMsg
 }
 
-/** Settled events that may still come as a copy by an overlapping consumer. */
+interface HeldDelivery extends Delivery {
+  readonly entry: Entry
+}
+
+/** Settled events that may come again: by an overlapping consumer, or because the server lost what it was told. */
 const REMEMBERED_MAX = 10_000
+const ACK = '+ACK'
+const NANOS = 1_000_000
 
 export class Held {
   readonly #options: HeldOptions
-  readonly #buffer: DeliveryBuffer<Delivery>
-  /** By stream and sequence. */
+  #buffer: DeliveryBuffer<HeldDelivery>
+  /** All that the server waits for, by `keyOf`. */
   readonly #entries = new Map<string, Entry>()
+  /** Of these, in order, what is not handed out yet: beyond the bound, or there is no reader. */
+  #ahead: Entry[] = []
   readonly #settled = new Set<string>()
+  /** Settled, and the server could not be told: the subject to tell it on, and what. */
+  readonly #untold = new Map<string, { readonly reply: string; readonly payload: string }>()
   #waiting: (() => void)[] = []
-  #over = false
-  /** Some subjects have two consumers, each of which brings its own copy. */
-  remembers = false
+  #nats: NatsConnection | undefined
+  #touchedAtMs: number
+  /** `between` two connections, what still comes of the last one is kept. */
+  #state: 'reading' | 'between' | 'ended' = 'between'
 
   constructor(options: HeldOptions) {
     this.#options = options
+    this.#touchedAtMs = options.clock.monotonic()
     this.#buffer = new DeliveryBuffer(options.unsettledMax)
+    this.#buffer.end()
   }
 
   get deliveries(): DeliveryBuffer<Delivery> {
     return this.#buffer
   }
 
-  /** Resolves when one more may be held, or nothing will be held any more. */
+  /** Nothing is handed out now. */
+  get over(): boolean {
+    return this.#state !== 'reading'
+  }
+
+  /** A new connection, and soon a new reader. Tells the server what it could not be told before. */
+  begin(nats: NatsConnection): void {
+    const { clock, ackWaitMs, unsettledMax } = this.#options
+    this.#unread()
+    this.#buffer = new DeliveryBuffer(unsettledMax)
+    this.#nats = nats
+    this.#state = 'reading'
+    // Somebody else may have them by now.
+    if (clock.monotonic() - this.#touchedAtMs > ackWaitMs)
+      for (const { key } of this.#ahead.splice(0)) this.#entries.delete(key)
+    for (const [key, { reply, payload }] of this.#untold) void this.#confirm(key, reply, payload)
+    this.touch()
+    this.#handOut()
+  }
+
+  /** Resolves when more may be pulled, or nothing will be any more. */
   async room(): Promise<void> {
-    while (!this.#over && this.#entries.size >= this.#options.unsettledMax)
+    while (!this.over && this.#entries.size >= this.#options.unsettledMax)
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
-  /** Call after `room`. */
   take(message: JsMsg): void {
-    if (this.#over) {
-      message.nak()
-      return
-    }
-    const { stream, streamSequence, consumer } = message.info
-    const key = `${stream}:${streamSequence}`
+    const key = keyOf(message)
     const known = this.#entries.get(key)
     if (known !== undefined) {
       // The server has lost patience, or the acknowledgement of the hub is on its way: still one event.
-      if (known.message.info.consumer === consumer) known.message = message
-      else message.ack()
+      if (known.message.info.consumer === message.info.consumer) known.message = message
+      else this.#say(replyOf(message), ACK)
       return
     }
     if (this.#settled.has(key)) {
-      message.ack()
+      this.#say(replyOf(message), ACK)
       return
     }
-    const entry: Entry = { message }
+    if (this.#state === 'ended') {
+      this.#say(replyOf(message), '-NAK')
+      return
+    }
+    const entry: Entry = { key, message }
     this.#entries.set(key, entry)
-    let settled: Promise<SettleResult> | undefined
-    this.#buffer.push({
-      message: this.#options.toEvent(message),
-      settle: (settlement) => (settled ??= this.#settle(key, entry, settlement)),
-    })
+    this.#ahead.push(entry)
+    this.#handOut()
   }
 
   /** Tells the server that all of it is being worked on, so that it does not deliver it again. */
   touch(): void {
-    for (const { message } of this.#entries.values()) message.working()
+    if (!this.#isConnected) return
+    this.#touchedAtMs = this.#options.clock.monotonic()
+    for (const { message } of this.#entries.values()) this.#say(replyOf(message), '+WPI')
   }
 
-  /** The connection is gone, and with it the right to settle: the server delivers again after its wait. */
+  /** How many are held of one consumer, and when the oldest of them was stored: Unix milliseconds. */
+  of(consumer: string): { readonly count: number; readonly oldestMs: number | undefined } {
+    let count = 0
+    let oldestMs: number | undefined
+    for (const { message } of this.#entries.values()) {
+      if (message.info.consumer !== consumer) continue
+      count += 1
+      oldestMs = Math.min(oldestMs ?? Infinity, storedAtMs(message))
+    }
+    return { count, oldestMs }
+  }
+
+  /** The reader is told; what it has not pulled, and what it has not settled, waits for the next connection. */
   lost(error: HubError): void {
-    this.#finish()
+    this.#unread()
+    if (this.#state === 'reading') this.#state = 'between'
     this.#buffer.fail(error)
+    this.#wake()
+  }
+
+  /** Nobody pulls any more: what was not handed out goes back at once, the rest can still be settled. */
+  release(): void {
+    this.#unread()
+    this.#state = 'ended'
+    for (const { key, message } of this.#ahead.splice(0)) {
+      this.#entries.delete(key)
+      this.#say(replyOf(message), '-NAK')
+    }
+    this.#buffer.end()
+    this.#wake()
   }
 
   /** Gives everything back at once, for other replicas or the next start. */
   giveBack(): void {
-    for (const { message } of this.#entries.values()) message.nak()
-    this.#finish()
-    this.#buffer.clear()
-    this.#buffer.end()
-  }
-
-  #finish(): void {
-    this.#over = true
+    this.release()
+    for (const { message } of this.#entries.values()) this.#say(replyOf(message), '-NAK')
     this.#entries.clear()
-    this.#wake()
   }
 
-  async #settle(key: string, entry: Entry, settlement: Settlement): Promise<SettleResult> {
+  #handOut(): void {
+    while (!this.over && this.#ahead.length > 0) {
+      if (this.#entries.size - this.#ahead.length >= this.#options.unsettledMax) return
+      const entry = this.#ahead.shift() as Entry
+      let settled: Promise<SettleResult> | undefined
+      this.#buffer.push({
+        entry,
+        message: this.#options.toEvent(entry.message),
+        settle: (settlement) => (settled ??= this.#settle(entry, settlement)),
+      })
+    }
+  }
+
+  /** What is buffered goes back to where it came from. */
+  #unread(): void {
+    this.#ahead = [...this.#buffer.clear().map(({ entry }) => entry), ...this.#ahead]
+  }
+
+  async #settle(entry: Entry, settlement: Settlement): Promise<SettleResult> {
+    const { key } = entry
     if (this.#entries.get(key) !== entry) return 'stale'
     try {
-      return await this.#tell(key, entry, settlement)
-    } catch {
-      // Not confirmed: it will come again.
-      return 'stale'
+      return await this.#tell(entry, settlement)
     } finally {
       if (this.#entries.get(key) === entry) this.#entries.delete(key)
+      this.#handOut()
       this.#wake()
     }
   }
 
-  async #tell(key: string, { message }: Entry, settlement: Settlement): Promise<SettleResult> {
+  async #tell({ key, message }: Entry, settlement: Settlement): Promise<SettleResult> {
+    const reply = replyOf(message)
     if (settlement.kind === 'retry') {
-      // Unconfirmed, as the client has it: lost with the connection, it comes again after the wait.
-      message.nak(settlement.delayMs)
-      return 'settled'
+      const delay = settlement.delayMs > 0 ? ` ${JSON.stringify({ delay: Math.round(settlement.delayMs * NANOS) })}` : '' // prettier-ignore
+      // Not confirmed by the server: lost with the connection, it comes again after the wait.
+      return this.#say(reply, `-NAK${delay}`) ? 'settled' : 'stale'
     }
-    if (settlement.kind === 'reject') {
-      message.term(settlement.reason)
-      this.#remember(key)
-      return 'settled'
-    }
-    if (!(await message.ackAck({ timeout: this.#options.confirmMs }))) return 'stale'
     this.#remember(key)
+    if (settlement.kind === 'ack') await this.#confirm(key, reply, ACK)
+    else await this.#confirm(key, reply, understandsReasons(this.#nats?.info?.version) ? `+TERM ${settlement.reason}` : '+TERM') // prettier-ignore
     return 'settled'
   }
 
+  /** Never rejects: what is not confirmed is told again over the next connection. */
+  async #confirm(key: string, reply: string, payload: string): Promise<void> {
+    try {
+      if (!this.#isConnected) throw new Error('not connected')
+      await this.#nats?.request(reply, payload, { timeout: this.#options.confirmMs })
+      this.#untold.delete(key)
+    } catch (error) {
+      // A consumer that is not there any more delivers nothing again.
+      if (error instanceof errors.NoRespondersError) this.#untold.delete(key)
+      else this.#untold.set(key, { reply, payload })
+    }
+  }
+
+  /** False without a connection. */
+  #say(reply: string, payload: string): boolean {
+    if (!this.#isConnected) return false
+    this.#nats?.publish(reply, payload)
+    return true
+  }
+
+  get #isConnected(): boolean {
+    return this.#nats !== undefined && !this.#nats.isClosed() && !this.#nats.isDraining()
+  }
+
   #remember(key: string): void {
-    if (!this.remembers) return
     this.#settled.add(key)
     if (this.#settled.size <= REMEMBERED_MAX) return
     const [oldest] = this.#settled
-    if (oldest !== undefined) this.#settled.delete(oldest)
+    if (oldest === undefined) return
+    this.#settled.delete(oldest)
+    this.#untold.delete(oldest)
   }
 
   #wake(): void {
@@ -142,4 +237,19 @@ export class Held {
     this.#waiting = []
     for (const resume of waiting) resume()
   }
+}
+
+/** The time, because a stream that is made anew counts from 1 again. */
+function keyOf({ info, timestampNanos }: JsMsg): string {
+  return `${info.stream}:${info.streamSequence}:${timestampNanos}`
+}
+
+/** Where to settle it. The client's message has it, and its interface does not. */
+function replyOf(message: JsMsg): string {
+  if ('reply' in message && typeof message.reply === 'string') return message.reply
+  throw new TypeError('a message of a stream without a subject to settle it on')
+}
+
+function storedAtMs({ timestampNanos }: JsMsg): number {
+  return Number(timestampNanos / BigInt(NANOS))
 }

@@ -1,84 +1,105 @@
-// The NATS source: one connection, and on it one durable pull consumer for each wanted subject and stream. What is held is
-// in held.ts, how a server is reached in dial.ts.
+// The JetStream source: one connection, and on it one durable pull consumer for each wanted subject and stream. What is held
+// is in held.ts, how it is pulled in feed.ts, how a server is reached in line.ts.
 
-import { AckPolicy, DeliverPolicy, JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream'
-import type { ConsumerMessages, JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 
 import { HubError, asHubError, errorText } from '../../src/sdk/index.ts'
-import type { ClockTimer, Delivery, ProbeReport, Source, SourceContext, Subscription } from '../../src/sdk/index.ts'
-import { addressesOf, dial } from './dial.ts'
+import type {
+  ClockTimer,
+  Delivery,
+  ProbeReport,
+  Source,
+  SourceContext,
+  Subscription,
+  TopicBacklog,
+} from '../../src/sdk/index.ts'
+import { BacklogWatch } from './backlog.ts'
+import { dial } from './dial.ts'
 import type { NatsConfig } from './dial.ts'
-import { toEvent } from './event.ts'
+import { streamEvent } from './event.ts'
+import { Feed } from './feed.ts'
 import { Held } from './held.ts'
-import { consumerName, overlap, wantedSubjects } from './subjects.ts'
+import { Line } from './line.ts'
+import { lostProblem, reportRefusals } from './problems.ts'
+import { reading } from './reading.ts'
+import { Streams, isMissing } from './streams.ts'
+import type { Place } from './streams.ts'
+import { wantedSubjects } from './subjects.ts'
+
+/** What is read of one subject filter. */
+interface Reading {
+  readonly places: readonly Place[]
+  readonly feeds: readonly Feed[]
+}
 
 /** What belongs to one connection and dies with it. */
 interface Connection {
   readonly nats: NatsConnection
   readonly manager: JetStreamManager
   readonly client: JetStreamClient
-  readonly held: Held
-  /** By subject filter; one for each stream that has it. */
-  readonly feeds: Map<string, readonly ConsumerMessages[]>
-  touch: ClockTimer | undefined
+  /** By subject filter. */
+  readonly readings: Map<string, Reading>
+  backlog: BacklogWatch | undefined
 }
 
-const NANOS = 1_000_000
 /** Signs of life within one ackWait. */
 const TOUCHES = 3
-const PULLED_AHEAD_MAX = 256
-const CONSUMER_NOT_FOUND = 10_014
+const PULLED_AT_ONCE_MAX = 256
 
-export class NatsSource implements Source {
+export class JetStreamSource implements Source {
   readonly #config: NatsConfig
   readonly #context: SourceContext
   readonly #durable: string
-  readonly #addresses: string
+  readonly #line: Line
+  readonly #streams: Streams
+  readonly #held: Held
   #connection: Connection | undefined
+  /** Of a server that shuts down: what is out is settled over it, until there is another. */
+  #leaving: Connection | undefined
+  #touch: ClockTimer | undefined
   #closed = false
 
   constructor(config: NatsConfig, context: SourceContext) {
     this.#config = config
     this.#context = context
     this.#durable = config.durable ?? `connector-hub-${context.instance}`
-    this.#addresses = addressesOf(config)
+    this.#line = new Line(config, context, this.#durable)
+    this.#streams = new Streams(config, context, this.#durable)
+    this.#held = new Held({
+      unsettledMax: context.unsettledMax,
+      confirmMs: config.connectTimeout,
+      ackWaitMs: config.ackWait,
+      clock: context.clock,
+      toEvent: (message) => streamEvent(message, context.instance, config.orderingToken),
+    })
   }
 
   async connect(signal: AbortSignal): Promise<void> {
     if (this.#closed) throw this.#lostProblem('the source is closed')
-    await this.#drop()
-    const nats = await dial(this.#config, this.#durable, signal)
+    await this.#end(this.#connection)
+    let connection: Connection | undefined
+    const nats = await this.#line.open(signal, {
+      leaving: (error) => this.#leave(connection, error),
+      lost: (error) => this.#lost(connection, error),
+    })
     try {
       const timeout = this.#config.connectTimeout
       const manager = await jetstreamManager(nats, { timeout })
-      const { instance, unsettledMax } = this.#context
-      const held = new Held({
-        unsettledMax,
-        confirmMs: timeout,
-        toEvent: (message) => toEvent(message, instance, this.#config.orderingToken),
-      })
-      const connection = {
-        nats,
-        manager,
-        client: jetstream(nats, { timeout }),
-        held,
-        feeds: new Map(),
-        touch: undefined,
-      }
       if (this.#closed) throw this.#lostProblem('the source was closed while it connected')
-      this.#connection = connection
-      this.#touchLater(connection)
-      void nats.closed().then((error) => this.#lost(connection, this.#lostProblem(error === undefined ? 'the connection was closed' : errorText(error), error))) // prettier-ignore
+      if (nats.isClosed()) throw this.#lostProblem('the connection was closed')
+      connection = { nats, manager, client: jetstream(nats, { timeout }), readings: new Map(), backlog: undefined }
     } catch (error) {
-      await nats.close()
+      await this.#line.end(nats)
       signal.throwIfAborted()
       if (error instanceof HubError) throw error
-      throw new HubError('HUB_SOURCE_PROTOCOL', `${this.#addresses}: JetStream does not answer: ${errorText(error)}`, {
-        cause: error,
-        hint: 'Start the server with JetStream (nats-server -js), and allow the user $JS.API.>.',
-      })
+      throw new HubError('HUB_SOURCE_PROTOCOL', `${this.#line.addresses}: JetStream does not answer: ${errorText(error)}`, { cause: error, hint: 'Start the server with JetStream (nats-server -js), and allow the user $JS.API.>. Or set mode: core.' }) // prettier-ignore
     }
+    this.#connection = connection
+    this.#held.begin(nats)
+    this.#touchLater()
+    await this.#end(this.#leaving)
   }
 
   /**
@@ -87,36 +108,40 @@ export class NatsSource implements Source {
    */
   async subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
     const connection = this.#live()
-    const subjects = wantedSubjects(wanted)
-    connection.held.remembers = subjects.some((one, index) => subjects.slice(index + 1).some((other) => overlap(one, other))) // prettier-ignore
-    for (const [subject, feeds] of connection.feeds) {
+    const { readings } = connection
+    const subjects = wantedSubjects(wanted, this.#config.topics)
+    for (const [subject, { feeds }] of readings) {
       if (subjects.includes(subject)) continue
-      connection.feeds.delete(subject)
       // The consumer stays at the server, with its place.
-      for (const feed of feeds) await feed.close()
+      readings.delete(subject)
+      for (const feed of feeds) feed.stop()
     }
     const problems: HubError[] = []
     for (const subject of subjects) {
-      if (connection.feeds.has(subject)) continue
+      if (readings.has(subject)) continue
       signal.throwIfAborted()
       try {
-        connection.feeds.set(subject, await this.#open(connection, subject, subjects.length))
+        readings.set(subject, await this.#read(connection, subject, subjects.length))
       } catch (error) {
         problems.push(asHubError(error, 'HUB_SOURCE_FORBIDDEN'))
       }
     }
-    const [problem] = problems
-    if (problem === undefined) return
-    if (problems.length === subjects.length) throw problem
-    for (const { code, message, hint } of problems)
-      this.#context.log.error('nats.refused', `${message}. ${hint}`, { code })
+    connection.backlog ??= new BacklogWatch({
+      manager: connection.manager,
+      held: this.#held,
+      context: this.#context,
+      places: () => [...readings].map(([subject, { places }]) => [subject, places] as const),
+    })
+    reportRefusals(problems, subjects.length, this.#context.log)
   }
 
   deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
-    const { deliveries } = this.#live().held
-    if (signal.aborted) deliveries.end()
-    else signal.addEventListener('abort', () => deliveries.end(), { once: true })
-    return deliveries
+    const connection = this.#live()
+    return reading(this.#held.deliveries, signal, () => {
+      if (this.#connection !== connection) return
+      stop(connection)
+      this.#held.release()
+    })
   }
 
   /** Reads the names of streams; makes nothing and takes nothing. */
@@ -124,12 +149,12 @@ export class NatsSource implements Source {
     const nats = await dial(this.#config, `${this.#durable}-probe`, signal)
     try {
       const manager = await jetstreamManager(nats, { timeout: this.#config.connectTimeout })
-      const server = `${nats.getServer()}, NATS ${nats.info?.version ?? ''}`
+      const server = `${nats.getServer()}, NATS ${nats.info?.version ?? ''} with JetStream`
       const reports: ProbeReport['topics'][number][] = []
       for (const topic of topics) {
-        const streams = await this.#streamsOf(manager, topic)
+        const streams = await this.#streams.of(manager, topic)
         const ok = streams.length > 0
-        reports.push({ topic, ok, detail: ok ? `in ${streams.join(', ')}` : this.#missing(topic).message })
+        reports.push({ topic, ok, detail: ok ? `in ${streams.join(', ')}` : this.#streams.missing(topic).message })
       }
       return { server, topics: reports }
     } finally {
@@ -137,99 +162,88 @@ export class NatsSource implements Source {
     }
   }
 
+  /** Of the consumers, which all replicas share: equal at each of them, and at most a few seconds old. */
+  backlog(): readonly TopicBacklog[] {
+    return this.#connection?.backlog?.read() ?? []
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await this.#drop()
+    this.#touch?.cancel()
+    this.#held.giveBack()
+    await Promise.all([this.#end(this.#connection), this.#end(this.#leaving)])
   }
 
-  async #open(connection: Connection, subject: string, subjects: number): Promise<readonly ConsumerMessages[]> {
-    const { manager } = connection
-    const streams = await this.#streamsOf(manager, subject)
-    if (streams.length === 0) {
-      if (!this.#config.createStream) throw this.#missing(subject)
-      const name = consumerName(this.#config.stream ?? 'hub', subject)
-      await manager.streams.add({ name, subjects: [subject] })
-      this.#context.log.info('nats.created', `created the stream ${name} for ${subject}`)
-      streams.push(name)
-    }
-    const feeds: ConsumerMessages[] = []
-    for (const stream of streams) feeds.push(await this.#consume(connection, stream, subject, subjects))
-    return feeds
-  }
-
-  async #streamsOf(manager: JetStreamManager, subject: string): Promise<string[]> {
-    const { stream } = this.#config
-    const found: string[] = []
-    for await (const name of manager.streams.names(subject)) if (stream === undefined || name === stream) found.push(name) // prettier-ignore
-    return found
-  }
-
-  async #consume(connection: Connection, stream: string, subject: string, subjects: number): Promise<ConsumerMessages> {
-    const { manager, client, held } = connection
-    const name = consumerName(this.#durable, subject)
-    const ackWait = this.#config.ackWait * NANOS
-    try {
-      const { config } = await manager.consumers.info(stream, name)
-      if (config.ack_wait !== ackWait) await manager.consumers.update(stream, name, { ack_wait: ackWait })
-    } catch (error) {
-      if (!(error instanceof JetStreamApiError) || error.code !== CONSUMER_NOT_FOUND) throw error
-      await manager.consumers.add(stream, {
-        durable_name: name,
-        description: `connector-hub ${this.#context.instance}: ${subject}`,
-        filter_subject: subject,
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: ackWait,
-        deliver_policy: this.#config.deliver === 'all' ? DeliverPolicy.All : DeliverPolicy.New,
-        max_deliver: -1,
-        // All replicas together; each bounds itself by what it pulls.
-        max_ack_pending: -1,
-      })
-    }
-    const consumer = await client.consumers.get(stream, name)
+  async #read(connection: Connection, subject: string, subjects: number): Promise<Reading> {
+    const { manager, client } = connection
+    const places = await this.#streams.places(manager, subject)
     // What is pulled ahead waits in memory, for every subject: a share of the bound each.
-    const ahead = Math.max(1, Math.min(PULLED_AHEAD_MAX, Math.floor(this.#context.unsettledMax / subjects)))
-    const messages = await consumer.consume({ max_messages: ahead, abort_on_missing_resource: true })
-    void this.#feed(connection, held, messages, `${stream}/${name}`)
-    return messages
+    const batch = Math.max(1, Math.min(PULLED_AT_ONCE_MAX, Math.floor(this.#context.unsettledMax / subjects)))
+    const feeds: Feed[] = []
+    for (const { stream, consumer: name } of places) {
+      const consumer = await client.consumers.get(stream, name)
+      feeds.push(
+        new Feed({
+          consumer,
+          name: `${stream}/${name}`,
+          held: this.#held,
+          batch,
+          context: this.#context,
+          ready: (signal) => this.#untilReturned(manager, { stream, consumer: name }, signal),
+          missing: () => this.#missing(manager, { stream, consumer: name }),
+          lost: (error) => this.#lost(connection, error),
+        }),
+      )
+    }
+    return { places, feeds }
   }
 
-  /** Never rejects: what ends a feed by itself ends the connection. */
-  async #feed(connection: Connection, held: Held, messages: ConsumerMessages, name: string): Promise<void> {
+  async #missing(manager: JetStreamManager, { stream, consumer }: Place): Promise<HubError | undefined> {
     try {
-      for await (const message of messages) {
-        await held.room()
-        held.take(message)
-      }
+      await manager.consumers.info(stream, consumer)
+      return undefined
     } catch (error) {
-      this.#lost(connection, this.#lostProblem(`consumer ${name}: ${errorText(error)}`, error))
+      return isMissing(error) ? this.#lostProblem(`consumer ${stream}/${consumer}: ${errorText(error)}`, error) : undefined // prettier-ignore
     }
   }
 
-  #touchLater(connection: Connection): void {
-    connection.touch = this.#context.clock.after(this.#config.ackWait / TOUCHES, () => {
-      connection.held.touch()
-      this.#touchLater(connection)
+  /** Where nothing is ordered, nothing has to wait. */
+  async #untilReturned(manager: JetStreamManager, place: Place, signal: AbortSignal): Promise<void> {
+    if (this.#config.orderingToken === undefined) return
+    await this.#streams.untilReturned(manager, place, () => this.#held.of(place.consumer).count, signal)
+  }
+
+  #touchLater(): void {
+    this.#touch?.cancel()
+    this.#touch = this.#context.clock.after(this.#config.ackWait / TOUCHES, () => {
+      this.#held.touch()
+      this.#touchLater()
     })
   }
 
-  #lost(connection: Connection, error: HubError): void {
-    if (this.#connection !== connection) return
+  /** The server shuts down: nothing more is pulled there, and what is out is settled over it until another one is reached. */
+  #leave(connection: Connection | undefined, error: HubError): void {
+    if (connection === undefined || this.#connection !== connection) return
     this.#connection = undefined
-    connection.touch?.cancel()
-    connection.held.lost(error)
-    void connection.nats.close()
+    this.#leaving = connection
+    stop(connection)
+    this.#held.lost(error)
   }
 
-  async #drop(): Promise<void> {
-    const connection = this.#connection
-    this.#connection = undefined
+  #lost(connection: Connection | undefined, error: HubError): void {
     if (connection === undefined) return
-    connection.touch?.cancel()
-    for (const feeds of connection.feeds.values()) for (const feed of feeds) feed.stop()
-    connection.held.giveBack()
-    // Flushes what was said last.
-    await connection.nats.drain().catch(() => connection.nats.close())
+    const isCurrent = this.#connection === connection
+    void this.#end(connection)
+    if (isCurrent) this.#held.lost(error)
+  }
+
+  async #end(connection: Connection | undefined): Promise<void> {
+    if (connection === undefined) return
+    if (this.#connection === connection) this.#connection = undefined
+    if (this.#leaving === connection) this.#leaving = undefined
+    stop(connection)
+    await this.#line.end(connection.nats)
   }
 
   #live(): Connection {
@@ -237,19 +251,13 @@ export class NatsSource implements Source {
     return this.#connection
   }
 
-  #missing(subject: string): HubError {
-    const { stream } = this.#config
-    const where = stream === undefined ? 'no stream has' : `the stream ${stream} does not have`
-    const name = stream ?? 'EVENTS'
-    return new HubError('HUB_SOURCE_FORBIDDEN', `${this.#addresses}: ${where} the subject ${subject}`, {
-      hint: `Create it: nats stream add ${name} --subjects "${subject}" --defaults. Or set createStream: true.`,
-    })
-  }
-
   #lostProblem(text: string, cause?: unknown): HubError {
-    return new HubError('HUB_SOURCE_LOST', `${this.#addresses}: ${text}`, {
-      canRetry: true,
-      ...(cause === undefined ? {} : { cause }),
-    })
+    return lostProblem(this.#line.addresses, text, cause)
   }
+}
+
+/** Nothing is pulled any more. */
+function stop({ readings, backlog }: Connection): void {
+  backlog?.stop()
+  for (const { feeds } of readings.values()) for (const feed of feeds) feed.stop()
 }

@@ -1,7 +1,7 @@
 // The NATS source against a real server: what the conformance suite does not ask.
 
 import { DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
-import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
+import type { ConsumerInfo, JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import { connect, headers as newHeaders } from '@nats-io/transport-node'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -12,6 +12,9 @@ import type { NatsServer } from '../../test/servers/nats.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import { createCertificates, noCertificates } from '../../test/servers/tls.ts'
 import { SourceRig, ack, until } from '../../test/source-rig.ts'
+import type { RigOptions } from '../../test/source-rig.ts'
+import { ManualClock } from '../../src/sdk/index.ts'
+import type { Delivery, TopicBacklog } from '../../src/sdk/index.ts'
 import connector from './connector.ts'
 import { consumerName } from './subjects.ts'
 
@@ -40,8 +43,14 @@ beforeEach(async (context) => {
   await manager.streams.add({ name: base, subjects: [`${base}.>`] })
 })
 
-const rig = (config: Readonly<Record<string, unknown>> = {}): SourceRig =>
-  new SourceRig(connector, { servers: [server.url], durable: base, ...config })
+const rig = (config: Readonly<Record<string, unknown>> = {}, options: RigOptions = {}): SourceRig =>
+  new SourceRig(connector, { servers: [server.url], durable: base, ...config }, options)
+
+/** Not delivered, or not settled. */
+const pendingOf = async (subject: string): Promise<number> => {
+  const info = await manager.consumers.info(base, consumerName(base, subject))
+  return info.num_pending + info.num_ack_pending
+}
 
 describe('what is read', () => {
   test('a message has its place, its headers and its time', async () => {
@@ -137,6 +146,39 @@ describe('what is read', () => {
 })
 
 describe('settling', () => {
+  test('what waits behind slow functions is not delivered again, nor to a replica', async () => {
+    await using busy = await rig({ ackWait: '1s' }, { unsettledMax: 2 }).opened([`${base}.x`])
+    for (let event = 0; event < 4; event++) await stream.publish(`${base}.x`, `${event}`)
+    await busy.arrived(2)
+    const since = Date.now()
+    await expect.poll(() => Date.now() - since, { timeout: 10_000, interval: 200 }).toBeGreaterThan(2500)
+    const { num_redelivered, num_ack_pending } = await manager.consumers.info(base, consumerName(base, `${base}.x`))
+    expect([num_redelivered, num_ack_pending]).toEqual([0, 2])
+    busy.ackAll = true
+    await Promise.all(busy.arrivals.map(ack))
+    await busy.arrived(4)
+    expect(busy.arrivals.map(({ message }) => message.attempt)).toEqual([1, 1, 1, 1])
+  })
+
+  test('a reader that leaves: what it has not seen goes back at once, what it has can still be settled', async () => {
+    const abort = new AbortController()
+    await using source = rig()
+    await source.source.connect(abort.signal)
+    await source.subscribe([`${base}.x`])
+    const reader = source.source.deliveries(abort.signal)[Symbol.asyncIterator]()
+    for (const body of ['seen', 'not seen']) await stream.publish(`${base}.x`, body)
+    const { value: seen } = (await reader.next()) as IteratorYieldResult<Delivery>
+    const info = (): Promise<ConsumerInfo> => manager.consumers.info(base, consumerName(base, `${base}.x`))
+    await expect.poll(async () => (await info()).num_ack_pending, { timeout: 10_000 }).toBe(2)
+    await reader.return?.()
+    await using other = await rig().opened([`${base}.x`])
+    await other.arrived(1)
+    expect(other.bodies).toEqual(['not seen'])
+    await ack(other.arrivals[0])
+    expect(await ack(seen)).toBe('settled')
+    expect((await info()).num_ack_pending).toBe(0)
+  })
+
   test('a held message is not delivered again, however long it takes', async () => {
     await using source = await rig({ ackWait: '1s' }).opened([`${base}.x`])
     await stream.publish(`${base}.x`, 'slow')
@@ -165,18 +207,54 @@ describe('settling', () => {
     expect(advisories[0]).toContain('answered 400')
   })
 
-  test('after the connection is lost a settlement is stale, and the message comes again', async () => {
+  test('what is settled while the connection is lost is told over the next one, and does not come again', async () => {
     await using proxy = await startTcpProxy(server.port)
-    await using source = await rig({ servers: [`nats://127.0.0.1:${proxy.port}`], ackWait: '1s' }).opened([`${base}.x`])
-    await stream.publish(`${base}.x`, 'once more')
-    const [first] = await source.arrived(1)
+    await using source = await rig({ servers: [`nats://127.0.0.1:${proxy.port}`] }).opened([`${base}.x`])
+    for (const body of ['settled in between', 'settled later', 'terminated']) await stream.publish(`${base}.x`, body)
+    const [first, second, third] = await source.arrived(3)
     proxy.cut()
     expect((await source.lost()).code).toBe('HUB_SOURCE_LOST')
-    expect(await ack(first)).toBe('stale')
+    expect(await ack(first)).toBe('settled')
+    expect(await third?.settle({ kind: 'reject', reason: 'answered 400', letters: [] })).toBe('settled')
+    expect(await pendingOf(`${base}.x`)).toBe(3)
     await source.reconnect([`${base}.x`])
-    const [, again] = await source.arrived(2)
-    expect(again?.message).toMatchObject({ id: first?.message.id, attempt: 2 })
-    expect(await ack(again)).toBe('settled')
+    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(1)
+    expect(await ack(second)).toBe('settled')
+    expect(await pendingOf(`${base}.x`)).toBe(0)
+    expect(source.arrivals).toHaveLength(3)
+  })
+
+  test('what was not read when the connection was lost is read from the next one, in order and once', async () => {
+    await using proxy = await startTcpProxy(server.port)
+    const config = { servers: [`nats://127.0.0.1:${proxy.port}`], orderingToken: 1 }
+    await using source = await rig(config, { unsettledMax: 4 }).opened([`${base}.x`])
+    const bodies = Array.from({ length: 40 }, (_, index) => `${index}`)
+    for (const body of bodies) await stream.publish(`${base}.x`, body)
+    await source.arrived(4)
+    proxy.cut()
+    await source.lost()
+    source.ackAll = true
+    await source.reconnect([`${base}.x`])
+    await Promise.all(source.arrivals.slice(0, 4).map(ack))
+    await source.arrived(40)
+    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    expect(source.bodies).toEqual(bodies)
+  })
+
+  test('a stream that is made anew counts from 1 again, and none of it is taken for settled', async () => {
+    await using source = await rig().opened([`${base}.x`])
+    source.ackAll = true
+    await stream.publish(`${base}.x`, 'of the first stream')
+    await source.arrived(1)
+    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await manager.streams.delete(base)
+    await source.lost()
+    await manager.streams.add({ name: base, subjects: [`${base}.>`] })
+    await source.reconnect([`${base}.x`])
+    await stream.publish(`${base}.x`, 'of the second')
+    await source.arrived(2)
+    expect(source.bodies).toEqual(['of the first stream', 'of the second'])
+    expect(source.arrivals.map(({ message }) => message.headers['X-Nats-Sequence'])).toEqual(['1', '1'])
   })
 
   test('a consumer that is deleted ends the connection, which makes it anew', async () => {
@@ -190,6 +268,44 @@ describe('settling', () => {
     await stream.publish(`${base}.x`, 'anew')
     await until(() => source.bodies.includes('anew'), 'the new consumer reads')
   })
+})
+
+describe('order', () => {
+  test('after a crash what the dead instance held comes first, where something orders it', async () => {
+    const config = { orderingToken: 2, ackWait: '1s' }
+    for (let event = 0; event < 6; event++) await stream.publish(`${base}.key`, `${event}`)
+    const subject = `${base}.key`
+    {
+      await using first = await rig(config, { unsettledMax: 3 }).opened([subject])
+      await first.arrived(3)
+      const consumer = await stream.consumers.get(base, consumerName(base, subject))
+      await first.source.close()
+      // Taken by somebody who says nothing more: 0, 1 and 2.
+      const taken = await consumer.fetch({ max_messages: 3, expires: 5000 })
+      for await (const _ of taken) continue
+    }
+    await using next = await rig(config).opened([subject])
+    next.ackAll = true
+    await next.arrived(6)
+    expect(next.bodies).toEqual(['0', '1', '2', '3', '4', '5'])
+    expect(next.log.lines.join('\n')).toContain('3 messages are out with another instance')
+  })
+})
+
+test('the backlog is what the consumer has not delivered and what is not settled', async () => {
+  const clock = new ManualClock(Date.now())
+  await using source = await rig({}, { unsettledMax: 2, clock }).opened([`${base}.x`, `${base}.y`])
+  expect(source.source.backlog?.()).toEqual([])
+  for (let event = 0; event < 5; event++) await stream.publish(`${base}.x`, `${event}`)
+  await source.arrived(2)
+  // Asked for at an interval, so that reading it costs nothing.
+  await clock.advance(5000)
+  const read = (): readonly TopicBacklog[] => source.source.backlog?.() ?? []
+  await until(() => read().length === 2, 'the server has been asked')
+  expect(read().map(({ topic, waiting, unsettled }) => [topic, waiting + unsettled])).toEqual([[`${base}.x`, 5], [`${base}.y`, 0]]) // prettier-ignore
+  const [first, second] = read()
+  expect(first?.oldestUnsettledMs).toBe(source.arrivals[0]?.message.timestampMs)
+  expect([first?.oldestWaitingMs, second?.oldestUnsettledMs]).toEqual([undefined, undefined])
 })
 
 describe('logging in', () => {
@@ -255,6 +371,9 @@ test.for([
   [{ servers: [] }, 'servers is empty'],
   [{ tls: { certFile: '/a.pem' } }, 'certFile and keyFile belong together'],
   [{ durable: 'has.dots' }, 'must be letters'],
+  [{ topics: [] }, 'topics is empty'],
+  [{ topics: ['orders.>.x'] }, 'topics: orders.>.x: > must be the last level'],
+  [{ queueGroup: 'a b' }, 'must not contain white space'],
 ] as const)('%j is refused', ([config, expected]) => {
   expect(() => rig(config)).toThrow(expected)
 })

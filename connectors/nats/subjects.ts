@@ -1,12 +1,16 @@
-// Which subject filters are read for what is wanted, and under which consumer names. Pure; called by nats-source.ts.
+// Which subject filters are read for what is wanted, and under which consumer names. Pure; called by both sources.
 
 import { createHash } from 'node:crypto'
 
 import type { Subscription } from '../../src/sdk/index.ts'
 
-/** Without repetitions and without those that another one covers: each filter has a consumer, which brings its own copy. */
-export function wantedSubjects(wanted: readonly Subscription[]): readonly string[] {
-  const unique = [...new Set(wanted.flatMap((one) => (one.kind === 'topic' ? [one.topic] : [])))]
+/**
+ * Without repetitions and without those that another one covers: each filter has a consumer or a subscription, which brings
+ * its own copy.
+ * @param topics read instead of the wanted ones
+ */
+export function wantedSubjects(wanted: readonly Subscription[], topics?: readonly string[]): readonly string[] {
+  const unique = [...new Set(topics ?? wanted.flatMap((one) => (one.kind === 'topic' ? [one.topic] : [])))]
   return unique.filter((subject) => !unique.some((other) => other !== subject && covers(other, subject)))
 }
 

@@ -1,0 +1,264 @@
+// The core NATS source: one connection, and on it one subscription for each wanted subject, in a queue group. Nothing is kept
+// at the server, so what was received waits in waiting.ts; how answers go back is in reply.ts.
+
+import { randomUUID } from 'node:crypto'
+
+import type { Msg, NatsConnection, Subscription as Subscribed } from '@nats-io/transport-node'
+
+import { HubError, asHubError, errorText } from '../../src/sdk/index.ts'
+import type {
+  Delivery,
+  FunctionResult,
+  ProbeReport,
+  Source,
+  SourceContext,
+  SourceCounter,
+  Subscription,
+} from '../../src/sdk/index.ts'
+import { dial } from './dial.ts'
+import type { NatsConfig } from './dial.ts'
+import { coreEvent } from './event.ts'
+import { Line } from './line.ts'
+import { queueGroupOf } from './manifest.ts'
+import { Overlaps } from './overlaps.ts'
+import { lostProblem, reportRefusals } from './problems.ts'
+import { reading } from './reading.ts'
+import { answer, mayAnswer } from './reply.ts'
+import { wantedSubjects } from './subjects.ts'
+import { Waiting } from './waiting.ts'
+
+/** What belongs to one connection and dies with it. */
+interface Connection {
+  readonly nats: NatsConnection
+  /** By subject filter. */
+  readonly subscribed: Map<string, Subscribed>
+  readonly overlaps: Overlaps
+}
+
+const DROPS_LOGGED_EVERY_MS = 10_000
+
+export class CoreSource implements Source {
+  readonly #config: NatsConfig
+  readonly #context: SourceContext
+  readonly #name: string
+  readonly #group: string | undefined
+  readonly #line: Line
+  readonly #waiting: Waiting
+  readonly #drops: SourceCounter
+  readonly #replies: SourceCounter
+  /** Core NATS has nothing to tell messages by. */
+  readonly #run = randomUUID().slice(0, 8)
+  #received = 0
+  #dropped = 0
+  #dropsLoggedAtMs = -Infinity
+  #connection: Connection | undefined
+  /** Of a server that shuts down: read until another one is. */
+  #leaving: Connection | undefined
+  #closed = false
+
+  constructor(config: NatsConfig, context: SourceContext) {
+    this.#config = config
+    this.#context = context
+    this.#name = `connector-hub-${context.instance}`
+    this.#group = queueGroupOf(config)
+    this.#line = new Line(config, context, this.#name)
+    this.#drops = context.counter('nats_dropped_total', 'Messages dropped because too many waited, or at the end.')
+    this.#replies = context.counter('nats_replies_total', 'Answers of functions published on reply subjects.', ['outcome']) // prettier-ignore
+    const { pendingMax, pendingBytesMax } = config
+    const { unsettledMax } = context
+    this.#waiting = new Waiting({ unsettledMax, pendingMax, pendingBytesMax, dropped: () => this.#drop() })
+    context.gauge('nats_waiting', 'Messages received that no function could take yet.', [], () => [{ labels: [], value: this.#waiting.length }]) // prettier-ignore
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    if (this.#closed) throw this.#lostProblem('the source is closed')
+    const earlier = this.#connection
+    this.#connection = undefined
+    if (earlier !== undefined) await this.#line.end(earlier.nats)
+    let connection: Connection | undefined
+    const nats = await this.#line.open(signal, {
+      leaving: (error) => this.#leave(connection, error),
+      lost: (error) => this.#lost(connection, error),
+    })
+    if (this.#closed || nats.isClosed()) {
+      await this.#line.end(nats)
+      throw this.#lostProblem(this.#closed ? 'the source was closed while it connected' : 'the connection was closed')
+    }
+    connection = { nats, subscribed: new Map(), overlaps: new Overlaps() }
+    this.#connection = connection
+    this.#waiting.begin()
+  }
+
+  /**
+   * What a server refuses is reported and missing, the other subjects work.
+   * @throws HubError HUB_SOURCE_FORBIDDEN when it refuses all of them
+   */
+  async subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
+    const connection = this.#live()
+    const { subscribed, overlaps, nats } = connection
+    const subjects = wantedSubjects(wanted, this.#config.topics)
+    const added = subjects.filter((subject) => !subscribed.has(subject)).toSorted()
+    overlaps.asked(added, [...subscribed.keys()])
+    const problems: HubError[] = []
+    for (const subject of added) this.#add(connection, subject, problems)
+    // The server has read all of it, and said what it refuses.
+    await this.#confirmed(nats)
+    signal.throwIfAborted()
+    for (const [subject, subscription] of subscribed) {
+      if (subjects.includes(subject)) continue
+      subscribed.delete(subject)
+      subscription.unsubscribe()
+    }
+    overlaps.asked([], [...subscribed.keys()])
+    await this.#retire()
+    reportRefusals(problems, subjects.length, this.#context.log)
+  }
+
+  deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
+    const connection = this.#live()
+    return reading(this.#waiting.deliveries, signal, () => {
+      // Else the server would go on to choose this member of the group, in vain.
+      if (this.#connection === connection) unsubscribe(connection)
+    })
+  }
+
+  /** With subscriptions outside of the group, which take nothing from its members. */
+  async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
+    const nats = await dial(this.#config, `${this.#name}-probe`, signal)
+    try {
+      const refused = new Map<string, string>()
+      for (const topic of topics)
+        nats.subscribe(topic, { callback: (error) => void (error !== null && refused.set(topic, errorText(error))) })
+      await this.#confirmed(nats)
+      return {
+        server: `${nats.getServer()}, NATS ${nats.info?.version ?? ''}`,
+        topics: topics.map((topic) => {
+          const why = refused.get(topic)
+          return { topic, ok: why === undefined, detail: why ?? 'may be subscribed to' }
+        }),
+      }
+    } finally {
+      await nats.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const open = [this.#connection, this.#leaving].filter((one) => one !== undefined)
+    this.#connection = undefined
+    this.#leaving = undefined
+    const lost = this.#waiting.end()
+    if (lost > 0) {
+      this.#drops.add(lost)
+      this.#context.log.warn('nats.dropped', `${lost} messages were received and not handed to a function any more`)
+    }
+    await Promise.all(open.map(({ nats }) => this.#line.end(nats)))
+  }
+
+  #add(connection: Connection, subject: string, problems: HubError[]): void {
+    const subscription = connection.nats.subscribe(subject, {
+      ...(this.#group === undefined ? {} : { queue: this.#group }),
+      callback: (error, message) => {
+        if (error === null) {
+          this.#take(connection, subject, message)
+          return
+        }
+        // The server has ended it.
+        connection.subscribed.delete(subject)
+        const hint = `Allow the user to subscribe to ${subject}${this.#group === undefined ? '' : ` in the queue group ${this.#group}`}.` // prettier-ignore
+        problems.push(new HubError('HUB_SOURCE_FORBIDDEN', `${this.#line.addresses}: ${errorText(error)}`, { cause: error, hint })) // prettier-ignore
+      },
+    })
+    connection.subscribed.set(subject, subscription)
+  }
+
+  #take({ nats, overlaps }: Connection, subscribed: string, message: Msg): void {
+    if (this.#closed || overlaps.isCopy(subscribed, message.subject)) return
+    const { instance, clock } = this.#context
+    const id = `${instance}:${this.#run}:${(this.#received += 1)}`
+    const identity = { instance, id, receivedAtMs: clock.now() }
+    const { reply } = message
+    this.#waiting.take({
+      message: coreEvent(message, identity, this.#config.orderingToken),
+      reply:
+        this.#config.reply && mayAnswer(reply)
+          ? { bytesMax: nats.info?.max_payload ?? 0, send: (results) => this.#answer(nats, reply, results) }
+          : undefined,
+    })
+  }
+
+  /** One answer for each function, in their order: who asks for one takes the first. Never throws. */
+  #answer(received: NatsConnection, reply: string, results: readonly FunctionResult[]): void {
+    for (const result of results) {
+      // The requester is reached by any server of the cluster.
+      const nats = received.isClosed() ? (this.#connection ?? this.#leaving)?.nats : received
+      let outcome = 'lost'
+      try {
+        if (nats !== undefined) outcome = answer(nats, reply, result)
+      } catch (error) {
+        this.#context.log.debug('nats.reply-lost', errorText(error))
+      }
+      this.#replies.add(1, { outcome })
+    }
+  }
+
+  #drop(): void {
+    this.#drops.add(1)
+    this.#dropped += 1
+    const now = this.#context.clock.monotonic()
+    if (now - this.#dropsLoggedAtMs < DROPS_LOGGED_EVERY_MS) return
+    this.#dropsLoggedAtMs = now
+    const waiting = this.#waiting.length
+    this.#context.log.warn('nats.slow-consumer', `${this.#dropped} messages dropped so far, ${waiting} wait: the functions are slower than the messages come. Add replicas, raise the concurrency, or use JetStream`, { dropped: this.#dropped, waiting }) // prettier-ignore
+  }
+
+  /** Without a group both connections would bring every message; with one, the old one stays until the new one reads. */
+  #leave(connection: Connection | undefined, error: HubError): void {
+    if (connection === undefined || this.#connection !== connection) return
+    this.#connection = undefined
+    this.#leaving = connection
+    if (this.#group === undefined) unsubscribe(connection)
+    this.#waiting.lost(error)
+  }
+
+  async #retire(): Promise<void> {
+    const leaving = this.#leaving
+    this.#leaving = undefined
+    if (leaving !== undefined) await this.#line.end(leaving.nats)
+  }
+
+  #lost(connection: Connection | undefined, error: HubError): void {
+    if (connection !== undefined && this.#leaving === connection) this.#leaving = undefined
+    if (connection === undefined || this.#connection !== connection) return
+    this.#connection = undefined
+    this.#waiting.lost(error)
+  }
+
+  /** @throws HubError HUB_SOURCE_LOST when the server does not answer in time */
+  async #confirmed(nats: NatsConnection): Promise<void> {
+    const late = Promise.withResolvers<never>()
+    const timeout = this.#config.connectTimeout
+    const timer = this.#context.clock.after(timeout, () => late.reject(this.#lostProblem(`no answer within ${timeout} ms`))) // prettier-ignore
+    try {
+      await Promise.race([nats.flush(), late.promise])
+    } catch (error) {
+      throw asHubError(error, 'HUB_SOURCE_LOST', true)
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #live(): Connection {
+    if (this.#connection === undefined) throw this.#lostProblem('not connected')
+    return this.#connection
+  }
+
+  #lostProblem(text: string): HubError {
+    return lostProblem(this.#line.addresses, text)
+  }
+}
+
+function unsubscribe({ subscribed }: Connection): void {
+  for (const subscription of subscribed.values()) subscription.unsubscribe()
+}

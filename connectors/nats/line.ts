@@ -1,0 +1,86 @@
+// The way to the servers: one connection at a time, a notice before its server shuts down, and what is learned from how it
+// ends. Used by both sources.
+
+import type { NatsConnection } from '@nats-io/transport-node'
+
+import { errorText } from '../../src/sdk/index.ts'
+import type { HubError, SourceContext, SourceCounter } from '../../src/sdk/index.ts'
+import { dial } from './dial.ts'
+import type { NatsConfig } from './dial.ts'
+import { addressesOf, lostProblem } from './problems.ts'
+
+export interface LineHandlers {
+  /** The server takes no new connections and will end this one (lame duck mode): time to go elsewhere. At most once. */
+  leaving(error: HubError): void
+  /** The connection is gone, and not by `end`. At most once, perhaps after `leaving`. */
+  lost(error: HubError): void
+}
+
+export class Line {
+  readonly addresses: string
+  readonly #config: NatsConfig
+  readonly #context: SourceContext
+  readonly #name: string
+  readonly #thrownOut: SourceCounter
+  readonly #ended = new WeakSet<NatsConnection>()
+  /** The server that ended the latest connection without a word. */
+  #silentServer: string | undefined
+
+  /** @param name what the servers list the connection as */
+  constructor(config: NatsConfig, context: SourceContext, name: string) {
+    this.#config = config
+    this.#context = context
+    this.#name = name
+    this.addresses = addressesOf(config.servers)
+    this.#thrownOut = context.counter(
+      'nats_thrown_out_total',
+      'Connections that broke although their server went on running, as it does to clients that read too slowly.',
+    )
+  }
+
+  /** @throws HubError HUB_SOURCE_*; the signal's reason when aborted */
+  async open(signal: AbortSignal, handlers: LineHandlers): Promise<NatsConnection> {
+    const nats = await dial(this.#config, this.#name, signal)
+    this.#judge(nats)
+    void this.#watch(nats, handlers)
+    return nats
+  }
+
+  /** Flushes what was said last, and closes. Idempotent. */
+  async end(nats: NatsConnection): Promise<void> {
+    this.#ended.add(nats)
+    await nats.drain().catch(() => nats.close())
+  }
+
+  /** Never rejects. */
+  async #watch(nats: NatsConnection, handlers: LineHandlers): Promise<void> {
+    const { log } = this.#context
+    let isLeaving = false
+    void nats.closed().then((error) => {
+      if (this.#ended.has(nats)) return
+      if (!isLeaving && error === undefined) this.#silentServer = nats.info?.server_id
+      handlers.lost(lostProblem(this.addresses, error === undefined ? 'the connection was closed' : errorText(error), error)) // prettier-ignore
+    })
+    for await (const status of nats.status()) {
+      // What is refused to subscribe to is reported by who subscribed.
+      if (status.type === 'error') log.warn('nats.error', `${nats.getServer()}: ${errorText(status.error)}`)
+      if (status.type !== 'ldm' || isLeaving || this.#ended.has(nats)) continue
+      isLeaving = true
+      const text = `${nats.getServer()} is about to shut down (lame duck mode)`
+      log.warn('nats.lame-duck', `${text}; connecting to another server`)
+      handlers.leaving(lostProblem(this.addresses, text))
+    }
+  }
+
+  /** A server that dies has another identity when it comes back; one that is the same had its reasons. */
+  #judge(nats: NatsConnection): void {
+    const silent = this.#silentServer
+    this.#silentServer = undefined
+    if (silent === undefined || silent !== nats.info?.server_id) return
+    this.#thrownOut.add(1)
+    this.#context.log.warn(
+      'nats.slow-consumer',
+      `${nats.getServer()} ended the last connection without a word and went on running: it takes this connector for a slow consumer (look for "Slow Consumer" in its log), or the network between broke`,
+    )
+  }
+}

@@ -1,0 +1,120 @@
+// Streams and durable consumers at the server: which there are for a subject, and what is made. Owned by jetstream-source.ts.
+
+import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream'
+import type { JetStreamManager } from '@nats-io/jetstream'
+
+import { HubError, sleep } from '../../src/sdk/index.ts'
+import type { SourceContext } from '../../src/sdk/index.ts'
+import type { NatsConfig } from './dial.ts'
+import { addressesOf } from './problems.ts'
+import { consumerName } from './subjects.ts'
+
+const NANOS = 1_000_000
+/** The server looks for what is overdue now and then. */
+const RETURN_SLACK_MS = 250
+const RETURN_POLL_MS = 100
+
+/** A consumer by the names that its server knows it by. */
+export interface Place {
+  readonly stream: string
+  readonly consumer: string
+}
+
+export class Streams {
+  readonly #config: NatsConfig
+  readonly #context: SourceContext
+  readonly #durable: string
+
+  /** @param durable begins the names of consumers */
+  constructor(config: NatsConfig, context: SourceContext, durable: string) {
+    this.#config = config
+    this.#context = context
+    this.#durable = durable
+  }
+
+  /** The names of those that have the subject, of the configured one only where there is one. */
+  async of(manager: JetStreamManager, subject: string): Promise<string[]> {
+    const { stream } = this.#config
+    const found: string[] = []
+    for await (const name of manager.streams.names(subject)) if (stream === undefined || name === stream) found.push(name) // prettier-ignore
+    return found
+  }
+
+  /**
+   * A consumer in every stream that has the subject; made where it is missing.
+   * @throws HubError HUB_SOURCE_FORBIDDEN where there is no stream and none may be made
+   */
+  async places(manager: JetStreamManager, subject: string): Promise<readonly Place[]> {
+    const streams = await this.of(manager, subject)
+    if (streams.length === 0) {
+      if (!this.#config.createStream) throw this.missing(subject)
+      const name = consumerName(this.#config.stream ?? 'hub', subject)
+      await manager.streams.add({ name, subjects: [subject] })
+      this.#context.log.info('nats.created', `created the stream ${name} for ${subject}`)
+      streams.push(name)
+    }
+    const consumer = consumerName(this.#durable, subject)
+    for (const stream of streams) await this.#ensure(manager, { stream, consumer }, subject)
+    return streams.map((stream) => ({ stream, consumer }))
+  }
+
+  /**
+   * Resolves when the server has nothing out with somebody who is gone: what it delivers again after its wait comes before
+   * anything new then, and the order is kept. At once where nothing is out but what `held` says is ours; else after `ackWait`
+   * at the latest, since replicas that live always have something out. Rejects when aborted.
+   */
+  async untilReturned(
+    manager: JetStreamManager,
+    { stream, consumer }: Place,
+    held: () => number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, log } = this.#context
+    const untilMs = clock.monotonic() + this.#config.ackWait + RETURN_SLACK_MS
+    let isNoted = false
+    while (clock.monotonic() < untilMs) {
+      const { num_ack_pending: out } = await manager.consumers.info(stream, consumer)
+      if (out <= held()) return
+      if (!isNoted) log.info('nats.waiting', `${stream}/${consumer}: ${out} messages are out with another instance; waiting up to ackWait for them, to keep the order`) // prettier-ignore
+      isNoted = true
+      await sleep(clock, RETURN_POLL_MS, signal)
+    }
+  }
+
+  /** Says how to make it. */
+  missing(subject: string): HubError {
+    const { stream, servers } = this.#config
+    const where = stream === undefined ? 'no stream has' : `the stream ${stream} does not have`
+    const name = stream ?? 'EVENTS'
+    return new HubError('HUB_SOURCE_FORBIDDEN', `${addressesOf(servers)}: ${where} the subject ${subject}`, {
+      hint: `Create it: nats stream add ${name} --subjects "${subject}" --defaults. Or set createStream: true.`,
+    })
+  }
+
+  async #ensure(manager: JetStreamManager, { stream, consumer }: Place, subject: string): Promise<void> {
+    const ackWait = this.#config.ackWait * NANOS
+    try {
+      const { config } = await manager.consumers.info(stream, consumer)
+      if (config.ack_wait !== ackWait) await manager.consumers.update(stream, consumer, { ack_wait: ackWait })
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      await manager.consumers.add(stream, {
+        durable_name: consumer,
+        description: `connector-hub ${this.#context.instance}: ${subject}`,
+        filter_subject: subject,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: ackWait,
+        deliver_policy: this.#config.deliver === 'all' ? DeliverPolicy.All : DeliverPolicy.New,
+        max_deliver: -1,
+        // All replicas together; each bounds itself by what it pulls.
+        max_ack_pending: -1,
+      })
+    }
+  }
+}
+
+/** The server has no such consumer, or not even its stream. */
+export function isMissing(error: unknown): boolean {
+  const { ConsumerNotFound, StreamNotFound } = JetStreamApiCodes
+  return error instanceof JetStreamApiError && (error.code === ConsumerNotFound || error.code === StreamNotFound)
+}
