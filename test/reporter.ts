@@ -1,28 +1,64 @@
-// The last lines of a run: every skip with its reason, then one plain line that any machine can read.
+// The lines of a run that the default reporters have not: what a long test has to say as it ends, and at the end every skip
+// with its reason, each server with its suites, and one plain line that any machine can read.
 
-import type { Reporter, TestModule } from 'vitest/node'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+
+import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
+
+import { NONE, serverTable, sum, totalsText } from './summary.ts'
+import type { Counts, FileResult } from './summary.ts'
 
 export default class SummaryReporter implements Reporter {
+  #vitest: Vitest | undefined
+
+  onInit(vitest: Vitest): void {
+    this.#vitest = vitest
+  }
+
+  onTestCaseResult(test: TestCase): void {
+    const { line } = test.meta()
+    if (line !== undefined) console.log(line)
+  }
+
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
-    let passed = 0
-    let failed = errors.length
-    const skipped: string[] = []
-    for (const module of modules) {
-      if (module.state() === 'failed' && [...module.children.allTests('failed')].length === 0) failed += 1
-      for (const test of module.children.allTests()) {
-        const result = test.result()
-        if (result.state === 'passed') passed += 1
-        else if (result.state === 'failed') failed += 1
-        else
-          skipped.push(
-            `${test.fullName}: ${(result.state === 'skipped' ? result.note : undefined) ?? 'no reason given'}`,
-          )
-      }
-    }
+    const results = modules.map(resultOf)
+    const skips = modules.flatMap((module) => [...module.children.allTests('skipped')].map(skipText))
+    const servers = this.#vitest?.getRootProject().getProvidedContext().servers ?? []
+    const table = serverTable(results, servers)
+    const totals = withEarlierRuns(sum([...results, { ...NONE, failed: errors.length }]))
     // The default reporters print on the same event; this must come after them.
     setImmediate(() => {
-      for (const line of skipped) console.log(`skipped: ${line}`)
-      console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`)
+      for (const skip of skips) console.log(`skipped: ${skip}`)
+      if (table !== undefined) console.log(`\n${table}`)
+      console.log(`\n${totalsText(totals)}`)
     })
   }
+}
+
+function resultOf(module: TestModule): FileResult {
+  const count = (state: 'passed' | 'failed' | 'skipped' | 'pending'): number => [...module.children.allTests(state)].length // prettier-ignore
+  const failed = count('failed')
+  // One whose import or hooks failed has no failed test.
+  const failedWhole = module.state() === 'failed' && failed === 0 ? 1 : 0
+  return {
+    path: module.relativeModuleId,
+    passed: count('passed'),
+    failed: failed + failedWhole,
+    skipped: count('skipped') + count('pending'),
+  }
+}
+
+function skipText(test: TestCase): string {
+  const result = test.result()
+  return `${test.fullName}: ${(result.state === 'skipped' ? result.note : undefined) ?? 'no reason given'}`
+}
+
+/** Several runs that are one to whoever reads the last line share the file of HUB_TEST_TOTALS. */
+function withEarlierRuns(counts: Counts): Counts {
+  const file = process.env['HUB_TEST_TOTALS'] ?? ''
+  if (file === '') return counts
+  const earlier = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Counts) : NONE
+  const totals = sum([earlier, counts])
+  writeFileSync(file, JSON.stringify(totals))
+  return totals
 }

@@ -4,15 +4,12 @@ import { connectAsync } from 'mqtt'
 
 import type { FaultBroker } from '../../test/faults/contract.ts'
 import { faults } from '../../test/faults/index.ts'
-import { MosquittoUnavailable, startMosquitto } from '../../test/servers/mosquitto.ts'
-import { ServerUnavailable } from '../../test/servers/provide.ts'
+import { startMosquitto } from '../../test/servers/mosquitto.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import connector from './connector.ts'
 
 async function startBroker(): Promise<FaultBroker> {
-  const server = await startMosquitto({ saveChanges: true }).catch((error: unknown) => {
-    throw error instanceof MosquittoUnavailable ? new ServerUnavailable(error.message) : error
-  })
+  const server = await startMosquitto({ saveChanges: true })
   const proxy = await startTcpProxy(server.port)
   return {
     name: `mosquitto ${server.version}`,

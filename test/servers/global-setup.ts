@@ -1,9 +1,20 @@
 // Before the first test: the servers that have to be built are built, once, while nothing waits for them with a timeout.
 // What cannot be had is said here; the suites that need it decide whether that is a skip or a failure.
 
-import { SERVERS, setUpServers, table } from './setup.ts'
+import type { TestProject } from 'vitest/node'
 
-export default async function setup(): Promise<void> {
+import type { ServerRow } from '../summary.ts'
+import { SERVERS, serverRows, setUpServers, table } from './setup.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** For the table at the end of the run. */
+    servers: readonly ServerRow[]
+  }
+}
+
+export default async function setup(project: TestProject): Promise<void> {
   const results = await setUpServers(SERVERS, (line) => console.error(`test servers: ${line}`))
   console.error(`test servers:\n${table(results)}`)
+  project.provide('servers', serverRows(results))
 }

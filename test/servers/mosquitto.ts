@@ -11,9 +11,11 @@ import { connectAsync } from 'mqtt'
 import { provideExecutable } from './debian-package.ts'
 import { findExecutable, freePort, startProcess } from './process.ts'
 import type { ServerProcess } from './process.ts'
+import { isRequired, ServerUnavailable } from './provide.ts'
+import type { Progress, Provided } from './provide.ts'
 
 /** The reason is the message. Tests skip with it, unless `mosquittoRequired`. */
-export class MosquittoUnavailable extends Error {}
+export class MosquittoUnavailable extends ServerUnavailable {}
 
 export interface MosquittoOptions {
   /** Nothing is configured and nothing is stopped: the server of HUB_TEST_MOSQUITTO_URL will do. */
@@ -48,7 +50,7 @@ export interface MosquittoServer extends AsyncDisposable {
 
 /** HUB_TEST_REQUIRE lists it: then its absence is a failure and not a skip. */
 export function mosquittoRequired(): boolean {
-  return (process.env['HUB_TEST_REQUIRE'] ?? '').split(',').includes('mosquitto')
+  return isRequired('mosquitto')
 }
 
 /**
@@ -199,24 +201,31 @@ function versionOf(binary: string): string {
   }
 }
 
-interface Provided {
+interface ProvidedMosquitto extends Provided {
   readonly path: string
-  readonly version: string
 }
 
-let known: Provided | MosquittoUnavailable | undefined
+let known: ProvidedMosquitto | MosquittoUnavailable | undefined
+
+/**
+ * What is there already, else the package. Blocks this process while it is installed.
+ * @throws MosquittoUnavailable
+ */
+export async function setUpMosquitto(progress: Progress): Promise<Provided> {
+  if (findExecutable('mosquitto') === undefined) progress('no mosquitto on the PATH')
+  return await Promise.resolve(provided())
+}
 
 /** @throws MosquittoUnavailable */
-function provided(): Provided {
+function provided(): ProvidedMosquitto {
   known ??= provide()
   if (known instanceof MosquittoUnavailable) throw known
   return known
 }
 
-function provide(): Provided | MosquittoUnavailable {
+function provide(): ProvidedMosquitto | MosquittoUnavailable {
   const found = provideExecutable('mosquitto', 'mosquitto')
   if (found.path === undefined) return new MosquittoUnavailable(found.reason)
-  const version = versionOf(found.path)
-  console.error(`test servers: mosquitto ${version}, ${found.path}${found.installed ? ', installed just now' : ''}`)
-  return { path: found.path, version }
+  const origin = found.installed ? 'Debian package, just installed' : found.path
+  return { path: found.path, version: versionOf(found.path), origin }
 }

@@ -1,7 +1,10 @@
-// Sets up the real servers of the tests that are missing: `npm run servers:setup [nats] [rabbitmq] [kafka]`. Idempotent.
+// Sets up the real servers of the tests that are missing: `npm run servers:setup [kafka] [mosquitto] [nats] [rabbitmq]`. Idempotent.
 // Starts no server. Called by people, by CI and by the tests' own start.
 
+import { aligned } from '../summary.ts'
+import type { ServerRow } from '../summary.ts'
 import { provideKafka } from './kafka.ts'
+import { setUpMosquitto } from './mosquitto.ts'
 import { setUpNats } from './nats-setup.ts'
 import { secondsSince, ServerUnavailable } from './provide.ts'
 import type { Progress, Provided, ServerName } from './provide.ts'
@@ -16,7 +19,11 @@ const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provid
   nats: setUpNats,
   kafka: provideKafka,
   rabbitmq: setUpRabbit,
+  mosquitto: setUpMosquitto,
 }
+
+/** Where the connector that a server is for has another name. */
+const CONNECTORS: Readonly<Partial<Record<ServerName, string>>> = { mosquitto: 'mqtt' }
 
 export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
 
@@ -36,15 +43,19 @@ export async function setUpServers(names: readonly ServerName[], say: Progress):
   )
 }
 
+/** Of each server: version and where from, or why there is none. */
+export function serverRows(results: readonly SetUp[]): readonly ServerRow[] {
+  return results.map((result) => ({
+    name: result.name,
+    connector: CONNECTORS[result.name] ?? result.name,
+    version: 'provided' in result ? result.provided.version : 'MISSING',
+    origin: 'provided' in result ? result.provided.origin : result.reason,
+  }))
+}
+
 /** One line a server: name, version, where from, seconds. */
 export function table(results: readonly SetUp[]): string {
-  const rows = results.map((result) =>
-    'provided' in result
-      ? [result.name, result.provided.version, result.provided.origin, result.seconds]
-      : [result.name, 'MISSING', result.reason, result.seconds],
-  )
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')
+  return aligned(serverRows(results).map(({ name, version, origin }, index) => [name, version, origin, results[index]?.seconds ?? ''])) // prettier-ignore
 }
 
 async function main(args: readonly string[]): Promise<void> {
