@@ -157,12 +157,12 @@ function dialProblem(error: unknown, config: RabbitConfig): HubError {
       cause: error,
       hint: 'For auth: external, enable rabbitmq_auth_mechanism_ssl and set auth_mechanisms.1 = EXTERNAL at the broker.',
     })
-  // Answered to the opening of the virtual host: it does not exist, or is not for this user.
-  if (/NOT_ALLOWED|NOT-ALLOWED/.test(text)) {
+  // The client leaves out what the broker said. At this point it is about the virtual host.
+  if (text.includes('ConnectionOpenOk; got <ConnectionClose')) {
     const vhost = vhostOf(config)
     return new HubError('HUB_SOURCE_FORBIDDEN', `${addressOf(config)}: the virtual host ${vhost} is not open to us`, {
       cause: error,
-      hint: `Create it, or let the user in: rabbitmqctl add_vhost '${vhost}'; rabbitmqctl set_permissions -p '${vhost}' <user> '' '' '.*'.`,
+      hint: `Create it, or let the user in: rabbitmqctl add_vhost '${vhost}'; rabbitmqctl set_permissions -p '${vhost}' <user> '' '' '.*'. Its limit of connections may be reached, too.`,
     })
   }
   return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
