@@ -97,8 +97,8 @@ export class CoreSource implements Source {
     const connection = this.#live()
     const { subscribed, overlaps, nats } = connection
     const subjects = wantedSubjects(wanted, this.#config.topics)
-    const added = subjects.filter((subject) => !subscribed.has(subject)).toSorted()
-    overlaps.asked(added, [...subscribed.keys()])
+    const added = subjects.filter((subject) => !subscribed.has(subject))
+    overlaps.set([...subscribed.keys(), ...added])
     const problems: HubError[] = []
     for (const subject of added) this.#add(connection, subject, problems)
     // The server has read all of it, and said what it refuses.
@@ -109,7 +109,7 @@ export class CoreSource implements Source {
       subscribed.delete(subject)
       subscription.unsubscribe()
     }
-    overlaps.asked([], [...subscribed.keys()])
+    overlaps.set([...subscribed.keys()])
     await this.#retire()
     reportRefusals(problems, subjects.length, this.#context.log)
   }
@@ -174,7 +174,8 @@ export class CoreSource implements Source {
   }
 
   #take({ nats, overlaps }: Connection, subscribed: string, message: Msg): void {
-    if (this.#closed || overlaps.isCopy(subscribed, message.subject)) return
+    if (this.#closed) return
+    if (this.#group === undefined && overlaps.isCopy(subscribed, message.subject)) return
     const { instance, clock } = this.#context
     const id = `${instance}:${this.#run}:${(this.#received += 1)}`
     const identity = { instance, id, receivedAtMs: clock.now() }

@@ -1,40 +1,29 @@
-// Core NATS delivers a message once for each subscription that matches it, and a queue group each of these copies to one of
-// its members, perhaps to different ones. Which copy is handed out: that of the first subscription in an order that is the
-// same on all replicas. Pure; owned by core-source.ts.
+// Core NATS delivers a message once for each subscription outside of queue groups that matches it, and the copies have nothing
+// to tell them by: that of the oldest subscription counts. (Inside a group the server chooses one subscription among all that
+// match, whatever their filters.) Pure; owned by core-source.ts.
 
 import { TopicIndex } from '../../src/sdk/index.ts'
 import { overlap } from './subjects.ts'
 
 export class Overlaps {
-  /** The server knows them. */
-  #established = new TopicIndex<string>('nats')
-  /** Asked for on this connection, in their order. */
-  #asked = new TopicIndex<string>('nats')
-  #new: ReadonlySet<string> = new Set()
-  #any = false
+  /** Places in the order of subscribing, by filter. */
+  #places = new Map<string, number>()
+  /** Undefined where no two filters match one subject. */
+  #index: TopicIndex<number> | undefined
 
-  /** @param added asked for in this order, which is that of `toSorted` */
-  asked(added: readonly string[], established: readonly string[]): void {
-    const all = [...established, ...added]
-    this.#established = indexOf(established)
-    this.#asked = indexOf(all)
-    this.#new = new Set(added)
-    this.#any = all.some((one, at) => all.slice(at + 1).some((other) => overlap(one, other)))
+  /** @param subjects in the order in which the server was asked for them: it has every earlier one of one that it has */
+  set(subjects: readonly string[]): void {
+    this.#places = new Map(subjects.map((subject, place) => [subject, place]))
+    this.#index = undefined
+    if (!subjects.some((one, at) => subjects.slice(at + 1).some((other) => overlap(one, other)))) return
+    this.#index = new TopicIndex('nats')
+    for (const [subject, place] of this.#places) this.#index.add(subject, place)
   }
 
-  /**
-   * Is this copy to be dropped for that of an earlier subscription? Only for one that the server is sure to have: either all
-   * are confirmed, or it was asked for before this one. So no message is dropped by all who get a copy.
-   */
+  /** Does another subscription bring this message, too, and it counts? */
   isCopy(subscribed: string, subject: string): boolean {
-    if (!this.#any) return false
-    const index = this.#new.has(subscribed) ? this.#asked : this.#established
-    return index.find(subject).some((other) => other < subscribed)
+    const own = this.#places.get(subscribed)
+    if (this.#index === undefined || own === undefined) return false
+    return this.#index.find(subject).some((place) => place < own)
   }
-}
-
-function indexOf(subjects: readonly string[]): TopicIndex<string> {
-  const index = new TopicIndex<string>('nats')
-  for (const subject of subjects) index.add(subject, subject)
-  return index
 }

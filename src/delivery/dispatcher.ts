@@ -589,8 +589,10 @@ export class Dispatcher {
   }
 }
 
+/** Of the functions whose filter let the event through: the others were not asked. */
 function resultsOf(flight: Flight): readonly FunctionResult[] {
-  return flight.calls.map(({ trigger, response, status, durationMs, attempts }) => ({
+  const asked = flight.calls.filter(({ result }) => result?.result !== 'filtered')
+  return asked.map(({ trigger, response, status, durationMs, attempts }) => ({
     function: trigger.function,
     status: status === 0 ? 503 : status,
     headers: response?.headers ?? [],

@@ -88,6 +88,16 @@ describe('settling', () => {
     expect(Buffer.from(result?.body ?? []).toString()).toBe('abc')
     expect(result).toMatchObject({ function: 'a', status: 200, headers: ['x-a', '1'], retries: 0, retriesMax: 2 })
   })
+
+  test('hands back no answer for a function whose filter left the event out', async () => {
+    const filter: EventFilter = { expression: 'false', test: () => ({ kind: 'fail' }) }
+    const rig = new Rig()
+    rig.triggers = () => [trigger('left out', { filter }), trigger('asked')]
+    void rig.run()
+    rig.push(message('1'), { responseBytesMax: 3 })
+    await rig.rest()
+    expect(rig.settled[0]?.results?.map((result) => [result.function, result.status])).toEqual([['asked', 200]])
+  })
 })
 
 describe('failures', () => {

@@ -23,6 +23,13 @@ export class Gateway implements AsyncDisposable {
   functions: Readonly<Record<string, Readonly<Record<string, string>>>> = {}
   readonly invoked: { readonly function: string; readonly body: string }[] = []
   readonly waiting: ServerResponse[] = []
+  /** What a function answers, where not by its name. */
+  answer: (
+    name: string,
+    body: string,
+  ) =>
+    | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
+    | undefined = () => undefined
   #server: Server | undefined
   #port = 0
 
@@ -73,7 +80,9 @@ export class Gateway implements AsyncDisposable {
       let body = ''
       for await (const chunk of request) body += String(chunk)
       this.invoked.push({ function: name, body })
-      if (name === 'waits') this.waiting.push(response)
+      const answer = this.answer(name, body)
+      if (answer !== undefined) response.writeHead(answer.status, answer.headers).end(answer.body)
+      else if (name === 'waits') this.waiting.push(response)
       else response.writeHead(name === 'fails' ? 500 : 200).end()
     } else response.writeHead(404).end()
   }
