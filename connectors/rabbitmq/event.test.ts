@@ -56,7 +56,7 @@ describe('attempts', () => {
     expect(deliveriesOf(received, 'orders')).toBe(expected)
   })
 
-  test('handed out again without the broker', () => {
+  test('of what the source hands out again by itself', () => {
     expect(toEvent(message({}, true), origin, 3).attempt).toBe(5)
   })
 })

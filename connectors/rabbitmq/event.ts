@@ -1,6 +1,6 @@
 // A message of a queue as the hub's event. Pure; called by feed.ts.
 
-import type { ConsumeMessage, MessageProperties } from 'amqplib'
+import type { ConsumeMessage } from 'amqplib'
 
 import { HeaderWriter } from '../../src/sdk/index.ts'
 import type { EventMessage } from '../../src/sdk/index.ts'
@@ -30,7 +30,7 @@ export function toEvent(message: ConsumeMessage, origin: Origin, retries: number
     body: content,
     headers: headersOf(message),
     attempt: deliveriesOf(message, origin.queue) + retries,
-    timestampMs: timestampMs(properties) ?? origin.receivedMs,
+    timestampMs: publishedMs(message) ?? origin.receivedMs,
     ...(key === undefined ? {} : { orderingKey: key }),
     ...(contentType !== undefined && /^[\x20-\x7e]+$/.test(contentType) ? { contentType } : {}),
   }
@@ -91,8 +91,8 @@ function orderingKeyOf(message: ConsumeMessage, { orderingKey, queue }: Origin):
   return value === undefined ? undefined : String(headerValue(value))
 }
 
-/** Seconds by the specification; some publishers write milliseconds. */
-function timestampMs({ timestamp }: MessageProperties): number | undefined {
+/** Unix milliseconds; undefined where the publisher does not say. Seconds by the specification; some write milliseconds. */
+export function publishedMs({ properties: { timestamp } }: ConsumeMessage): number | undefined {
   if (typeof timestamp !== 'number' || !(timestamp > 0)) return undefined
   return timestamp > 100_000_000_000 ? timestamp : timestamp * 1000
 }

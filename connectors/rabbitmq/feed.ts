@@ -4,7 +4,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 
 import type { Clock, ClockTimer, Delivery, EventMessage, Settlement, SettleResult } from '../../src/sdk/index.ts'
-import { streamOffsetOf } from './event.ts'
+import { publishedMs, streamOffsetOf } from './event.ts'
 import type { Letters } from './letters.ts'
 import type { StreamPlace } from './stream-place.ts'
 import type { Supply, Window } from './window.ts'
@@ -24,14 +24,16 @@ export interface FeedOptions {
   readonly letters: Letters | undefined
   /** What is to be retried goes back to the broker, as long as its delivery count stays within this. Undefined: never. */
   readonly returnsMax: number | undefined
-  toEvent(message: ConsumeMessage, retries: number): EventMessage
+  toEvent(entry: Entry): EventMessage
   /** The broker ended it: cancelled the consumer, or closed the channel with this error. Called once, not after `close`. */
   onEnd(error: Error | undefined): void
 }
 
 /** One message that the broker waits for us to settle. */
-interface Entry {
+export interface Entry {
   readonly message: ConsumeMessage
+  /** Unix milliseconds. */
+  readonly arrivedMs: number
   /** How often it was handed out again without the broker. */
   retries: number
 }
@@ -67,6 +69,21 @@ export class Feed implements Supply {
     this.#consumerTag = (await channel.consume(queue, (message) => this.#arrived(message), args)).consumerTag
   }
 
+  get kind(): QueueKind {
+    return this.#options.kind
+  }
+
+  /** Of the broker's point of view: what waits here is among it. */
+  get unsettled(): number {
+    return this.#held.size
+  }
+
+  /** When the oldest of it was published, or arrived where the publisher does not say. */
+  get oldestMs(): number | undefined {
+    const [oldest] = this.#held
+    return oldest === undefined ? undefined : (publishedMs(oldest.message) ?? oldest.arrivedMs)
+  }
+
   get waiting(): number {
     return this.#backlog.length - this.#head
   }
@@ -79,7 +96,7 @@ export class Feed implements Supply {
       this.#backlog = this.#backlog.slice(this.#head)
       this.#head = 0
     }
-    return new Handed(this.#options.toEvent(entry.message, entry.retries), entry, this.#settle)
+    return new Handed(this.#options.toEvent(entry), entry, this.#settle)
   }
 
   untake(delivery: Delivery): void {
@@ -119,14 +136,14 @@ export class Feed implements Supply {
       this.#options.onEnd(undefined)
       return
     }
-    const { place, window } = this.#options
+    const { place, window, clock } = this.#options
     const offset = place === undefined ? undefined : streamOffsetOf(message)
     if (this.#state === 'over') return
     if (place !== undefined && offset !== undefined && !place.add(offset)) {
       this.#options.channel.ack(message)
       return
     }
-    const entry = { message, retries: 0 }
+    const entry = { message, arrivedMs: clock.now(), retries: 0 }
     this.#held.add(entry)
     if (this.#state === 'retired') {
       this.#giveBack(entry)

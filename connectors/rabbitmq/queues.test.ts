@@ -81,6 +81,15 @@ describe('what is read', () => {
     expect(source.arrivals).toHaveLength(2)
   })
 
+  test('how much waits and how much is unsettled is known', async () => {
+    await place.queue('deep')
+    for (let count = 0; count < 10; count++) await place.send('deep', `${count}`, { timestamp: 1_700_000_000 + count })
+    await using source = await place.source({}, { unsettledMax: 2 }).opened(['deep'])
+    await source.arrived(2)
+    const known = { topic: 'deep', waiting: 8, unsettled: 2, oldestWaitingMs: undefined, oldestUnsettledMs: 1_700_000_000_000 } // prettier-ignore
+    await expect.poll(() => source.source.backlog?.(), { timeout: 10_000 }).toEqual([known])
+  })
+
   test('acknowledgements reach the broker before a clean close', async () => {
     await place.queue('all')
     for (let count = 0; count < 200; count++) await place.send('all', `${count}`)

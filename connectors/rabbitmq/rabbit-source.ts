@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto'
 import type { ConsumeMessage } from 'amqplib'
 
 import { HubError, TopicIndex, asHubError, backoffMs, errorText, hasWildcard } from '../../src/sdk/index.ts'
-import type { ClockTimer, Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
+import type { ClockTimer, Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription, TopicBacklog } from '../../src/sdk/index.ts' // prettier-ignore
+import { Depths } from './depths.ts'
 import { addressOf, dial } from './dial.ts'
 import type { Link, RabbitConfig } from './dial.ts'
 import { earlierRoutingKeys, toEvent } from './event.ts'
@@ -25,6 +26,7 @@ interface Connection {
   readonly letters: Letters | undefined
   readonly window: Window
   readonly feeds: Map<string, Feed>
+  readonly depths: Depths
   /** Makes ids of messages that have none. */
   readonly nonce: string
   topics: readonly string[]
@@ -69,23 +71,25 @@ export class RabbitSource implements Source {
     try {
       if (this.#config.deadLetterExchange !== undefined)
         lettersLink = await dial(this.#config, `connector-hub ${instance} dead letters`, clock, signal)
-      const connection: Connection = {
+      const letters = await this.#lettersOn(lettersLink)
+      await this.#declareAll(link)
+      signal.throwIfAborted()
+      if (this.#closed) throw this.#lostProblem('the source was closed while it connected')
+      const feeds = new Map<string, Feed>()
+      this.#watch({
         link,
         lettersLink,
-        letters: await this.#lettersOn(lettersLink),
+        letters,
         window: new Window(unsettledMax),
-        feeds: new Map(),
+        feeds,
+        depths: new Depths({ model: link.model, context: this.#context, feeds }),
         nonce: randomUUID().slice(0, 8),
         topics: [],
         keys: new TopicIndex('amqp'),
         changing: Promise.resolve(),
         reopening: undefined,
         failures: 0,
-      }
-      await this.#declareAll(link)
-      signal.throwIfAborted()
-      if (this.#closed) throw this.#lostProblem('the source was closed while it connected')
-      this.#watch(connection)
+      })
     } catch (error) {
       await Promise.all([link.close(), lettersLink?.close()])
       signal.throwIfAborted()
@@ -141,6 +145,10 @@ export class RabbitSource implements Source {
     } finally {
       await link.close()
     }
+  }
+
+  backlog(): readonly TopicBacklog[] {
+    return this.#connection?.depths.read() ?? []
   }
 
   async close(): Promise<void> {
@@ -296,8 +304,8 @@ export class RabbitSource implements Source {
       place,
       letters: connection.letters,
       returnsMax: this.#returnsMax(connection, kind),
-      toEvent: (message, retries) =>
-        toEvent(message, { instance, queue, orderingKey, receivedMs: clock.now(), fallbackId: `${nonce}-${(made += 1)}`, topicOf }, retries), // prettier-ignore
+      toEvent: ({ message, arrivedMs, retries }) =>
+        toEvent(message, { instance, queue, orderingKey, receivedMs: arrivedMs, fallbackId: `${nonce}-${(made += 1)}`, topicOf }, retries), // prettier-ignore
       onEnd: (error) => this.#feedEnded(connection, queue, feed, error),
     })
     return feed
@@ -360,7 +368,7 @@ export class RabbitSource implements Source {
   #lost(connection: Connection, error: Error | undefined): void {
     if (this.#connection !== connection) return
     this.#connection = undefined
-    connection.reopening?.cancel()
+    this.#disarm(connection)
     connection.window.fail(this.#lostProblem(error === undefined ? 'the connection was closed' : errorText(error), error)) // prettier-ignore
     void this.#end(connection)
   }
@@ -369,9 +377,14 @@ export class RabbitSource implements Source {
     const connection = this.#connection
     this.#connection = undefined
     if (connection === undefined) return
-    connection.reopening?.cancel()
+    this.#disarm(connection)
     connection.window.end()
     await this.#end(connection)
+  }
+
+  #disarm({ reopening, depths }: Connection): void {
+    reopening?.cancel()
+    depths.stop()
   }
 
   /** The channels first: what was settled on them is with the broker once it has answered. */

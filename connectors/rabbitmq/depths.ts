@@ -1,0 +1,74 @@
+// How many messages wait in each queue that is read, asked of the broker now and then and kept for the metrics. Owned by
+// rabbit-source.ts.
+
+import type { Channel, ChannelModel } from 'amqplib'
+
+import { errorText } from '../../src/sdk/index.ts'
+import type { ClockTimer, SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
+import type { Feed } from './feed.ts'
+
+const EVERY_MS = 5000
+
+export interface DepthsOptions {
+  readonly model: ChannelModel
+  readonly context: Pick<SourceContext, 'clock' | 'log'>
+  /** By queue. */
+  readonly feeds: ReadonlyMap<string, Feed>
+}
+
+export class Depths {
+  readonly #options: DepthsOptions
+  #ready = new Map<string, number>()
+  #channel: Channel | undefined
+  #timer: ClockTimer | undefined
+  #stopped = false
+
+  constructor(options: DepthsOptions) {
+    this.#options = options
+    this.#later(0)
+  }
+
+  /** As of the last answer. A stream is left out: it says neither how long it is nor how far we are. */
+  read(): readonly TopicBacklog[] {
+    return [...this.#options.feeds].flatMap(([queue, feed]) => {
+      const ready = this.#ready.get(queue)
+      if (ready === undefined) return []
+      const { waiting, unsettled, oldestMs: oldestUnsettledMs } = feed
+      return [{ topic: queue, waiting: ready + waiting, unsettled: unsettled - waiting, oldestWaitingMs: undefined, oldestUnsettledMs }] // prettier-ignore
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+  }
+
+  #later(afterMs: number): void {
+    if (!this.#stopped) this.#timer = this.#options.context.clock.after(afterMs, () => void this.#refresh())
+  }
+
+  /** Never rejects: what cannot be asked is not told. */
+  async #refresh(): Promise<void> {
+    const ready = new Map<string, number>()
+    for (const [queue, { kind }] of this.#options.feeds) {
+      if (kind === 'stream') continue
+      try {
+        const channel = (this.#channel ??= await this.#open())
+        ready.set(queue, (await channel.checkQueue(queue)).messageCount)
+      } catch (error) {
+        if (this.#stopped) return
+        this.#options.context.log.debug('rabbitmq.no-depth', `queue ${queue}: ${errorText(error)}`)
+      }
+    }
+    this.#ready = ready
+    this.#later(EVERY_MS)
+  }
+
+  async #open(): Promise<Channel> {
+    const channel = await this.#options.model.createChannel()
+    // What was asked rejects with it.
+    channel.on('error', () => undefined)
+    channel.on('close', () => (this.#channel = undefined))
+    return channel
+  }
+}
