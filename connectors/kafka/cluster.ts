@@ -6,7 +6,7 @@ import type { Connection } from '@platformatic/kafka'
 
 import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
-import { dial, hangUp } from './dial.ts'
+import { dial, failureOf, hangUp } from './dial.ts'
 import type { KafkaConfig } from './dial.ts'
 import { chainOf, errorIds, kafkaProblem } from './problems.ts'
 
@@ -131,7 +131,7 @@ export class Cluster {
     } catch (error) {
       const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined)
       if (partial !== undefined && errorIds(error).every((id) => !PASSES.has(id) || id === 'LEADER_NOT_AVAILABLE')) return (partial as unknown as { response: T }).response // prettier-ignore
-      throw error
+      throw broken(connection, error)
     }
   }
 
@@ -160,6 +160,12 @@ export class Cluster {
     })
     return [...configured, ...this.#brokers.values()]
   }
+}
+
+/** With what the socket said. */
+function broken(connection: Connection, error: unknown): unknown {
+  const failure = failureOf(connection)
+  return failure === undefined ? error : new AggregateError([failure, error], failure.message)
 }
 
 function stateOf({ errorCode, name, partitions }: MetadataResponse['topics'][number]): TopicState {

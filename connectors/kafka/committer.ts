@@ -26,10 +26,14 @@ const AGAIN_MS = 50
 /** Protocol guide, "Error Codes". */
 const OFFSET_METADATA_TOO_LARGE = 12
 const UNKNOWN_TOPIC_OR_PARTITION = 3
-/** Another try may work, with another coordinator or after the rebalance. */
-const PASSING = new Set([14, 15, 16, 27])
-/** The group has gone on without us; whoever has the partitions now begins at the last commit. */
-const EXPELLED = new Set([22, 25])
+const FENCED_INSTANCE_ID = 82
+/**
+ * Another try may work: with another coordinator, after the rebalance, or as a member of the next generation. When the group
+ * has really gone on without us it says so itself, and takes the partitions away.
+ */
+const PASSING = new Set([14, 15, 16, 22, 25, 27])
+/** What these say concerns more than this commit. */
+const MEMBERSHIP = new Set(['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID', 'NOT_COORDINATOR', 'COORDINATOR_NOT_AVAILABLE']) // prettier-ignore
 const NO_LEADER_EPOCH = -1
 
 export class Committer {
@@ -87,12 +91,12 @@ export class Committer {
     } catch (error) {
       const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined) as { response?: CommitResponse } | undefined // prettier-ignore
       if (partial?.response !== undefined && !stop.aborted) {
-        group.rejoinIf(error)
-        return this.#answered(round, partial.response, error)
+        const isComplete = this.#answered(round, partial.response, error)
+        if (errorIds(error).some((id) => MEMBERSHIP.has(id))) await group.refused(error, generation)
+        return isComplete
       }
       this.#again(round)
-      // The connection is gone: the next beat finds another way or ends the session.
-      group.forgetCoordinator()
+      await group.refused(error, generation)
       return false
     }
   }
@@ -118,13 +122,12 @@ export class Committer {
     for (const one of round) {
       const code = codes.get(`${one.partition.topic}/${one.partition.index}`) ?? 0
       if (code === 0) one.partition.confirmed(one.commit)
-      else if (EXPELLED.has(code) || code === UNKNOWN_TOPIC_OR_PARTITION) this.#lost(one.partition, one.commit)
+      else if (code === UNKNOWN_TOPIC_OR_PARTITION) this.#lost(one.partition, one.commit)
       else refused.push(one)
       if (code === OFFSET_METADATA_TOO_LARGE) this.#forgoMetadata()
-      else if (code !== 0 && !PASSING.has(code) && !EXPELLED.has(code) && code !== UNKNOWN_TOPIC_OR_PARTITION)
+      else if (code !== 0 && !PASSING.has(code) && code !== UNKNOWN_TOPIC_OR_PARTITION && code !== FENCED_INSTANCE_ID)
         this.#options.failed(kafkaProblem(error, `group ${this.#options.groupName}: the offset of ${one.partition.topic} cannot be committed`)) // prettier-ignore
     }
-    if (errorIds(error).some((id) => id.includes('COORDINATOR'))) this.#options.group.forgetCoordinator()
     this.#again(refused)
     return refused.length === 0
   }

@@ -46,8 +46,7 @@ export async function dial(
 ): Promise<Connection> {
   signal.throwIfAborted()
   const connection = new Connection(clientId, { ...connectionOptions(config, host), requestTimeout: answerMs })
-  // What fails is told to whoever waits for an answer.
-  connection.on('error', () => undefined)
+  connection.on('error', (error) => void failures.set(connection, error))
   const aborted = Promise.withResolvers<never>()
   const onAbort = (): void => aborted.reject(signal.reason as Error)
   signal.addEventListener('abort', onAbort, { once: true })
@@ -62,6 +61,13 @@ export async function dial(
     signal.removeEventListener('abort', onAbort)
     aborted.promise.catch(() => undefined)
   }
+}
+
+const failures = new WeakMap<Connection, Error>()
+
+/** What the socket said when the connection broke: the reason behind `Connection closed`. */
+export function failureOf(connection: Connection): Error | undefined {
+  return failures.get(connection)
 }
 
 /** At once; whoever waits for an answer gets an error. */
@@ -98,8 +104,14 @@ function saslOf(config: KafkaConfig): SASLOptions | undefined {
   const { username, password, oauth, connectTimeout } = config
   const mechanism = config.saslMechanism ?? (username === undefined ? undefined : 'plain')
   if (mechanism === undefined) return undefined
-  if (mechanism === 'oauthbearer') return { mechanism: 'OAUTHBEARER', token: () => fetchToken(oauth, connectTimeout) }
+  if (mechanism === 'oauthbearer') return { mechanism: 'OAUTHBEARER', token: () => fetchToken(oauth, connectTimeout), authBytesValidator: refuseChallenge } // prettier-ignore
   return { mechanism: MECHANISMS[mechanism], username: username?.reveal() ?? '', password: password?.reveal() ?? '' }
+}
+
+/** RFC 7628 §3.2.2: what a server says to a token that it takes is empty. */
+const refuseChallenge: NonNullable<SASLOptions['authBytesValidator']> = (bytes, callback) => {
+  if (bytes.length === 0) callback(null, bytes)
+  else callback(new HubError('HUB_SOURCE_AUTH', `the broker refused the token: ${/"status"\s*:\s*"([\w ]+)"/.exec(bytes.toString())?.[1] ?? 'no reason given'}`)) // prettier-ignore
 }
 
 const MECHANISMS = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const

@@ -26,7 +26,7 @@ export interface FetcherOptions {
   /** The broker does not lead it any more, or does not know it. */
   moved(): Promise<void>
   /** Its position is not in the log any more. */
-  outOfRange(partition: Partition, logStart: bigint, logEnd: bigint): void
+  outOfRange(partition: Partition): void
   /** Nothing can be read from this broker. */
   failed(error: unknown): void
 }
@@ -104,9 +104,9 @@ export class Fetcher {
   }
 
   #take(partition: Partition, answer: FetchedPartition): boolean {
-    const { errorCode, logStartOffset, highWatermark, lastStableOffset } = answer
+    const { errorCode, highWatermark, lastStableOffset } = answer
     if (errorCode === OFFSET_OUT_OF_RANGE) {
-      this.#options.outOfRange(partition, logStartOffset, highWatermark)
+      this.#options.outOfRange(partition)
       return true
     }
     if (errorCode !== 0) return false

@@ -126,11 +126,6 @@ export class Group {
     return this.#running ?? Promise.resolve()
   }
 
-  /** The coordinator may be another one now. */
-  forgetCoordinator(): void {
-    this.#coordinator = undefined
-  }
-
   /** Goes at once, so that the others need not wait for our session to end. Static members stay for their return. */
   async leave(): Promise<void> {
     if (this.#memberId === '' || this.#instance !== null) return
@@ -238,22 +233,28 @@ export class Group {
       await sleep(this.#clock, pauseMs, this.#stop).catch(() => undefined)
       if (this.#stop.aborted) return
       if (this.#generation === NO_GENERATION || this.#mustJoin) continue
+      const generation = this.#generation
       try {
         const connection = await this.connection()
-        await heartbeatV4.api.async(connection, group, this.#generation, this.#memberId, this.#instance)
+        await heartbeatV4.api.async(connection, group, generation, this.#memberId, this.#instance)
       } catch (error) {
-        if (this.#stop.aborted) return
-        // While we join, the answer to that counts.
-        if (this.#joining) continue
-        if (!(await this.#survives(error))) return
-        this.rejoinIf(error)
+        if (!(await this.refused(error, generation))) return
       }
     }
   }
 
-  /** After a refusal by the coordinator: what can be mended by joining again. */
-  rejoinIf(error: unknown): void {
+  /**
+   * The coordinator refused, or did not answer, what was asked as a member of `generation`. What is said of an earlier
+   * generation says nothing about this one: requests overtake each other on their connections.
+   * @returns false when membership is over, and that was reported
+   */
+  async refused(error: unknown, generation: number): Promise<boolean> {
+    if (this.#stop.aborted) return false
+    // While we join, the answer to that counts.
+    if (this.#joining || generation !== this.#generation) return true
+    if (!(await this.#survives(error))) return false
     if (errorIds(error).some((id) => REJOIN.has(id) || EXPELLED.has(id)) && !this.#joining) this.rejoin()
+    return true
   }
 
   /** Takes note of what an error says about our membership. False: it is over, and that was reported. */

@@ -46,6 +46,8 @@ interface Session {
   /** What is subscribed to, before patterns are looked up. */
   wanted: readonly Subscription[]
   topics: readonly string[]
+  /** Ends when the last change of topics has been agreed with the group. */
+  following: Promise<void>
   /** Topics that are not there and were said to be so. */
   missing: ReadonlySet<string>
 }
@@ -110,6 +112,7 @@ export class KafkaSource implements Source {
       states: new Map(),
       wanted: [],
       topics: [],
+      following: Promise.resolve(),
       missing: new Set(),
     }
     if (this.#closed) {
@@ -181,8 +184,14 @@ export class KafkaSource implements Source {
 
   // ── what is read ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Reads what is wanted now. Waits until the group has agreed. */
-  async #follow(session: Session): Promise<void> {
+  /** Reads what is wanted now, one call after the other. Waits until the group has agreed. */
+  #follow(session: Session): Promise<void> {
+    const following = session.following.then(() => this.#followNow(session))
+    session.following = following.catch(() => undefined)
+    return following
+  }
+
+  async #followNow(session: Session): Promise<void> {
     const { cluster, group } = session
     const before = session.topics
     try {
@@ -190,13 +199,13 @@ export class KafkaSource implements Source {
       session.states = states
       session.topics = topics
       this.#reportMissing(session)
-      for (const partition of session.partitions.values()) if (!topics.includes(partition.topic)) partition.leaving = true
+      for (const partition of session.partitions.values()) if (!topics.includes(partition.topic)) partition.leaving = true // prettier-ignore
       if (topics.length === before.length && topics.every((topic) => before.includes(topic))) return
       await group.read(topics)
     } catch (error) {
       session.stop.signal.throwIfAborted()
       throw kafkaProblem(error, cluster.addresses)
-    } // prettier-ignore
+    }
   }
 
   #reportMissing(session: Session): void {
@@ -249,6 +258,8 @@ export class KafkaSource implements Source {
     const { clock, log } = this.#context
     const leaving = revoked.flatMap(({ topic, partition }) => session.partitions.get(partitionKey(topic, partition)) ?? []) // prettier-ignore
     for (const partition of leaving) partition.leaving = true
+    const out = leaving.reduce((sum, { outstanding }) => sum + outstanding, 0)
+    if (out > 0) log.info('kafka.revoking', `${namesOf(revoked)} go to another member; waiting for ${out} records that are out`, { unsettled: out }) // prettier-ignore
     const late = new AbortController()
     const bound = sleep(clock, this.#config.revokeTimeout, late.signal).catch(() => undefined)
     await Promise.race([Promise.all(leaving.map((partition) => partition.quiet())), bound])
@@ -287,10 +298,10 @@ export class KafkaSource implements Source {
       clock: this.#context.clock,
       broker,
       stop: session.stop.signal,
-      partitions: () => [...session.partitions.values()].filter((partition) => !partition.leaving && partition.waiting < this.#context.unsettledMax && this.#leaderOf(session, partition) === broker), // prettier-ignore
+      partitions: () => [...session.partitions.values()].filter((partition) => !partition.leaving && !partition.lost && partition.waiting < this.#context.unsettledMax && this.#leaderOf(session, partition) === broker), // prettier-ignore
       arrived: () => this.#handOut(session),
       moved: () => this.#moved(session),
-      outOfRange: (partition, first, last) => this.#outOfRange(session, partition, first, last),
+      outOfRange: (partition) => void this.#outOfRange(session, partition),
       failed: (error) => void this.#brokerFailed(session, error),
     })
   }
@@ -317,18 +328,27 @@ export class KafkaSource implements Source {
   }
 
   /** The log does not reach to our position any more: retention was faster than we, or the log was cut. */
-  #outOfRange(session: Session, partition: Partition, logStart: bigint, logEnd: bigint): void {
+  async #outOfRange(session: Session, partition: Partition): Promise<void> {
     const { topic, index, position } = partition
     const key = partitionKey(topic, index)
-    void endsOf([{ topic, partition: index }], session.cluster, position > logEnd ? 'newest' : 'oldest').then((ends) => {
-      const to = ends.get(key) ?? logStart
+    partition.lost = true
+    try {
+      const [first, last] = [await this.#endOf(session, partition, 'oldest'), await this.#endOf(session, partition, 'newest')] // prettier-ignore
+      const to = position < first ? first : last
       if (to > position) this.#expired.add(Number(to - position), { topic })
       const what = to > position ? `${to - position} records were deleted by the topic's retention before they were read` : 'the log was cut behind our position' // prettier-ignore
       this.#context.log.error('kafka.out-of-range', `${key}: ${what}; going on at ${to} instead of ${position}`, { topic, from: position.toString(), to: to.toString() }) // prettier-ignore
       partition.moveTo(to)
       session.committer.mark(partition)
       this.#fetchAll(session)
-    }, (error: unknown) => this.#lose(session, kafkaProblem(error, key))) // prettier-ignore
+    } catch (error) {
+      this.#lose(session, kafkaProblem(error, key))
+    }
+  }
+
+  async #endOf(session: Session, { topic, index }: Partition, end: 'oldest' | 'newest'): Promise<bigint> {
+    const ends = await endsOf([{ topic, partition: index }], session.cluster, end)
+    return ends.get(partitionKey(topic, index)) ?? 0n
   }
 
   // ── handing out ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,7 +417,7 @@ export class KafkaSource implements Source {
     if (session !== this.#session) return
     this.#session = undefined
     session.buffer.fail(error)
-    void this.#end(session)
+    void this.#end(session, error)
   }
 
   /** What is settled is committed, and the group need not wait for our session to end. Bounded. */
@@ -418,10 +438,10 @@ export class KafkaSource implements Source {
     late.abort()
   }
 
-  async #end(session: Session | undefined): Promise<void> {
+  async #end(session: Session | undefined, reason = this.#lostProblem('the connection is closed')): Promise<void> {
     if (session === undefined) return
     if (session === this.#session) this.#session = undefined
-    session.stop.abort(this.#lostProblem('the connection is closed'))
+    session.stop.abort(reason)
     this.#takeAway(session, [...session.partitions.keys()])
     session.cluster.close()
     session.buffer.clear()

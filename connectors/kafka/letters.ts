@@ -86,8 +86,9 @@ export class Letters {
 }
 
 function putProblem(error: unknown, topic: string): HubError {
-  const isMissing = errorIds(error).includes('UNKNOWN_TOPIC_OR_PARTITION')
   const { message, hint } = kafkaProblem(error, `dead letters to ${topic}`)
+  // The library says so by itself when the brokers do not list it.
+  const isMissing = errorIds(error).includes('UNKNOWN_TOPIC_OR_PARTITION') || message.includes('Unknown topic')
   return new HubError('HUB_DEAD_LETTER_FAILED', message, {
     cause: error,
     canRetry: true,

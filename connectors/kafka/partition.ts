@@ -42,6 +42,8 @@ export class Partition {
   end: bigint
   /** Nothing more is handed out. */
   leaving = false
+  /** Its position is not in the log; another one is being looked for. */
+  lost = false
   /** It was taken away: nothing of it can be settled any more. */
   gone = false
   #fetched: (Fetched | undefined)[] = []
@@ -111,6 +113,7 @@ export class Partition {
     this.#fetched = []
     this.#fetchedHead = 0
     this.position = position
+    this.lost = false
   }
 
   /** The next record, now handed out; undefined when there is none, or it would run too far ahead. */

@@ -50,7 +50,7 @@ export function kafkaProblem(error: unknown, where: string): HubError {
   const own = chain.find((one) => one instanceof HubError)
   if (own !== undefined) return own
   const ids = errorIds(error)
-  const texts = [...new Set(chain.map(errorText).filter((text) => text !== ''))]
+  const texts = [...new Set(chain.map((one) => errorText(one).replace(/\.+$/, '')).filter((text) => text !== ''))]
   const text = `${where}: ${[...texts, ...ids.slice(0, 1)].join(': ')}`
   const hint = ids.map((id) => HINTS[id]).find((one) => one !== undefined)
   const options = { cause: error, ...(hint === undefined ? {} : { hint }) }

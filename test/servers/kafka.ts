@@ -18,7 +18,7 @@ import type { Server } from './server.ts'
 export interface KafkaOptions {
   /** Nothing is configured and nothing is stopped: the server of HUB_TEST_KAFKA_URL will do. */
   readonly any?: boolean
-  readonly sasl?: KafkaCredentials
+  readonly sasl?: KafkaCredentials | { readonly mechanism: 'OAUTHBEARER' }
   /** Files of `createCertificates`. */
   readonly tls?: {
     readonly caFile: string
@@ -114,8 +114,8 @@ async function ready(address: KafkaAddress): Promise<void> {
   if (brokers.length === 0 || controller < 0) throw new Error('no broker has registered')
 }
 
-function scramUsers(sasl: KafkaCredentials | undefined): readonly string[] {
-  if (sasl === undefined || sasl.mechanism === 'PLAIN') return []
+function scramUsers(sasl: KafkaOptions['sasl']): readonly string[] {
+  if (sasl === undefined || sasl.mechanism === 'PLAIN' || sasl.mechanism === 'OAUTHBEARER') return []
   return [`${sasl.mechanism}=[name=${sasl.username},password=${sasl.password}]`]
 }
 
@@ -160,8 +160,16 @@ const SETTINGS = [
   'broker.heartbeat.interval.ms=500',
 ]
 
-function saslSettings({ mechanism, username, password }: KafkaCredentials): readonly string[] {
+function saslSettings(sasl: NonNullable<KafkaOptions['sasl']>): readonly string[] {
   const listener = 'listener.name.client'
+  const { mechanism } = sasl
+  if (mechanism === 'OAUTHBEARER')
+    return [
+      `${listener}.sasl.enabled.mechanisms=${mechanism}`,
+      // Takes unsecured tokens: its validator is the one that Kafka has for development.
+      `${listener}.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
+    ]
+  const { username, password } = sasl
   const [login, users] =
     mechanism === 'PLAIN' ? ['plain.Plain', ` user_${username}="${password}"`] : ['scram.Scram', '']
   return [
