@@ -3,12 +3,14 @@
 
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect as connectNats } from '@nats-io/transport-node'
+import amqp from 'amqplib'
 import { connectAsync } from 'mqtt'
 
 import { consumerName } from '../../connectors/nats/subjects.ts'
 import { LoopbackClient } from '../conformance/loopback/client.ts'
 import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
 import { noNats, startNats } from '../servers/nats.ts'
+import { noRabbit, startRabbit } from '../servers/rabbitmq.ts'
 import { Worker } from './child.ts'
 import type { BacklogOrder } from './loopback-broker.ts'
 
@@ -120,5 +122,36 @@ export async function startNatsJetStream(): Promise<BenchBroker | string> {
       await client.close()
       await server[Symbol.asyncDispose]()
     },
+  }
+}
+
+export const BENCH_QUEUE = 'bench'
+
+/** @returns why there is none */
+export async function startRabbitMq(): Promise<BenchBroker | string> {
+  const missing = await noRabbit()
+  if (missing !== undefined) return missing
+  const server = await startRabbit()
+  return {
+    title: `RabbitMQ, quorum queue (${server.version})`,
+    port: server.port,
+    topic: BENCH_QUEUE,
+    bare: 'bare-rabbitmq.ts',
+    connector: () => ({ type: 'rabbitmq', url: server.url, orderingKey: 'header:key' }),
+    async fill(_name, { events, bodyBytes, keys }) {
+      const client = await amqp.connect(server.url)
+      const channel = await client.createConfirmChannel()
+      // A queue of its own for each run, so that every consumer begins with an equal backlog.
+      await channel.deleteQueue(BENCH_QUEUE)
+      await channel.assertQueue(BENCH_QUEUE, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+      const body = Buffer.alloc(bodyBytes, 'x')
+      for (let sent = 0; sent < events; sent += 1000) {
+        for (let index = sent; index < Math.min(events, sent + 1000); index++)
+          channel.sendToQueue(BENCH_QUEUE, body, { persistent: true, headers: { key: index % keys } })
+        await channel.waitForConfirms()
+      }
+      await client.close()
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
 }
