@@ -52,7 +52,7 @@ function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
     ...(password === undefined ? {} : { pass: password.reveal() }),
     ...(token === undefined ? {} : { token: token.reveal() }),
     ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(Buffer.from(nkeySeed.reveal())) }),
-    ...(credsFile === undefined ? {} : { authenticator: credsAuthenticator(readSecret(credsFile)) }),
+    ...(credsFile === undefined ? {} : { authenticator: credsAuthenticator(readCreds(credsFile)) }),
     ...(tls === undefined ? {} : { tls }),
   }
 }
@@ -83,13 +83,16 @@ function readPem(path: string, key: string): void {
   }
 }
 
-function readSecret(path: string): Uint8Array {
+const HINT_CREDS = 'Set credsFile to a readable credentials file, as nsc writes it.'
+
+function readCreds(path: string): Uint8Array {
+  let creds: Uint8Array
   try {
-    return readFileSync(path)
+    creds = readFileSync(path)
   } catch (error) {
-    throw new HubError('HUB_SOURCE_AUTH', `credsFile cannot be read: ${errorText(error)}`, {
-      cause: error,
-      hint: 'Set credsFile to a readable credentials file.',
-    })
+    throw new HubError('HUB_SOURCE_AUTH', `credsFile cannot be read: ${errorText(error)}`, { cause: error, hint: HINT_CREDS }) // prettier-ignore
   }
+  const names = ['NATS USER JWT', 'USER NKEY SEED'].filter((name) => !Buffer.from(creds).includes(`BEGIN ${name}---`))
+  if (names.length === 0) return creds
+  throw new HubError('HUB_SOURCE_AUTH', `credsFile holds no ${names.join(' and no ')}`, { hint: HINT_CREDS })
 }

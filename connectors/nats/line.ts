@@ -24,7 +24,7 @@ export class Line {
   readonly #thrownOut: SourceCounter
   readonly #ended = new WeakSet<NatsConnection>()
   /** The server that ended the latest connection without a word. */
-  #silentServer: string | undefined
+  #lastServer: string | undefined
 
   /** @param name what the servers list the connection as */
   constructor(config: NatsConfig, context: SourceContext, name: string) {
@@ -55,18 +55,22 @@ export class Line {
   /** Never rejects. */
   async #watch(nats: NatsConnection, handlers: LineHandlers): Promise<void> {
     const { log } = this.#context
+    const [address, serverId] = [nats.getServer(), nats.info?.server_id]
     let isLeaving = false
+    let isSilent = false
     void nats.closed().then((error) => {
       if (this.#ended.has(nats)) return
-      if (!isLeaving && error === undefined) this.#silentServer = nats.info?.server_id
-      handlers.lost(lostProblem(this.addresses, error === undefined ? 'the connection was closed' : errorText(error), error)) // prettier-ignore
+      if (!isLeaving && !isSilent && error === undefined) this.#lastServer = serverId
+      const why = isSilent ? 'the server does not answer' : 'the connection was closed'
+      handlers.lost(lostProblem(this.addresses, error === undefined ? why : errorText(error), error))
     })
     for await (const status of nats.status()) {
+      if (status.type === 'staleConnection') isSilent = true
       // What is refused to subscribe to is reported by who subscribed.
-      if (status.type === 'error') log.warn('nats.error', `${nats.getServer()}: ${errorText(status.error)}`)
+      if (status.type === 'error') log.warn('nats.error', `${address}: ${errorText(status.error)}`)
       if (status.type !== 'ldm' || isLeaving || this.#ended.has(nats)) continue
       isLeaving = true
-      const text = `${nats.getServer()} is about to shut down (lame duck mode)`
+      const text = `${address} is about to shut down (lame duck mode)`
       log.warn('nats.lame-duck', `${text}; connecting to another server`)
       handlers.leaving(lostProblem(this.addresses, text))
     }
@@ -74,9 +78,9 @@ export class Line {
 
   /** A server that dies has another identity when it comes back; one that is the same had its reasons. */
   #judge(nats: NatsConnection): void {
-    const silent = this.#silentServer
-    this.#silentServer = undefined
-    if (silent === undefined || silent !== nats.info?.server_id) return
+    const last = this.#lastServer
+    this.#lastServer = undefined
+    if (last === undefined || last !== nats.info?.server_id) return
     this.#thrownOut.add(1)
     this.#context.log.warn(
       'nats.slow-consumer',

@@ -33,6 +33,8 @@ export class Waiting {
   #bytes = 0
   /** Handed out and not settled, the buffered ones included. */
   #unsettled = 0
+  /** A buffer that has ended takes nothing. */
+  #isRead = false
 
   constructor(options: WaitingOptions) {
     this.#options = options
@@ -52,6 +54,7 @@ export class Waiting {
   begin(): void {
     this.#keep()
     this.#buffer.end()
+    this.#isRead = true
     this.#buffer = new DeliveryBuffer(this.#options.unsettledMax)
     this.#handOut()
   }
@@ -71,12 +74,14 @@ export class Waiting {
   /** The reader is told; what it has not pulled waits for the next. */
   lost(error: HubError): void {
     this.#keep()
+    this.#isRead = false
     this.#buffer.fail(error)
   }
 
   /** For good. What nobody has pulled is lost; returns how many. */
   end(): number {
     const lost = this.length
+    this.#isRead = false
     this.#buffer.clear()
     this.#buffer.end()
     this.#queue = []
@@ -86,7 +91,7 @@ export class Waiting {
   }
 
   #handOut(): void {
-    while (this.#head < this.#queue.length && this.#unsettled < this.#options.unsettledMax) {
+    while (this.#isRead && this.#head < this.#queue.length && this.#unsettled < this.#options.unsettledMax) {
       const arrival = this.#queue[this.#head] as Arrival
       this.#queue[this.#head] = undefined
       this.#head += 1

@@ -3,29 +3,32 @@
 import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
 
 export interface Nkey {
-  /** `SU…`: what a client is given. */
+  /** `SU…` of a user: what a client is given. */
   readonly seed: string
-  /** `U…`: what a server is configured with. */
+  /** `U…` of a user, `A…` of an account, `O…` of an operator: what a server is configured with. */
   readonly publicKey: string
   /** Base64url, as CONNECT carries it. */
   sign(nonce: string): string
 }
 
-// Prefix bytes of the NKeys specification: they make the letters S, U come first.
+// Prefix bytes of the NKeys specification: they make the letters S, U, A and O come first.
 const SEED = 18 << 3
-const USER = 20 << 3
+const PREFIXES = { user: 20 << 3, account: 0, operator: 14 << 3 } as const
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-export function createUserNkey(): Nkey {
+export function createNkey(kind: keyof typeof PREFIXES): Nkey {
+  const prefix = PREFIXES[kind]
   const raw = randomBytes(32)
   const key = createPrivateKey({ key: Buffer.concat([PKCS8, raw]), format: 'der', type: 'pkcs8' })
   const publicRaw = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
   return {
-    seed: encode(Buffer.concat([Buffer.from([SEED | (USER >> 5), (USER & 31) << 3]), raw])),
-    publicKey: encode(Buffer.concat([Buffer.from([USER]), publicRaw])),
+    seed: encode(Buffer.concat([Buffer.from([SEED | (prefix >> 5), (prefix & 31) << 3]), raw])),
+    publicKey: encode(Buffer.concat([Buffer.from([prefix]), publicRaw])),
     sign: (nonce) => sign(undefined, Buffer.from(nonce), key).toString('base64url'),
   }
 }
+
+export const createUserNkey = (): Nkey => createNkey('user')
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 

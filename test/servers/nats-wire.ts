@@ -12,6 +12,7 @@ export type NatsCredentials =
   | { readonly user: string; readonly password: string }
   | { readonly token: string }
   | { readonly nkey: Nkey }
+  | { readonly jwt: string; readonly nkey: Nkey }
 
 export interface NatsAddress {
   readonly port: number
@@ -82,7 +83,8 @@ function answer(credentials: NatsCredentials | undefined, info: Readonly<Record<
   if (credentials === undefined) return {}
   if ('user' in credentials) return { user: credentials.user, pass: credentials.password }
   if ('token' in credentials) return { auth_token: credentials.token }
-  return { nkey: credentials.nkey.publicKey, sig: credentials.nkey.sign(String(info['nonce'])) }
+  const sig = credentials.nkey.sign(String(info['nonce']))
+  return 'jwt' in credentials ? { jwt: credentials.jwt, sig } : { nkey: credentials.nkey.publicKey, sig }
 }
 
 const ANSWER_MS = 5000

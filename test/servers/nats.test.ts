@@ -2,6 +2,7 @@
 
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
+import { createOperator } from './nats-jwt.ts'
 import { createUserNkey } from './nats-nkey.ts'
 import { connectNats } from './nats-wire.ts'
 import { noNats, startNats } from './nats.ts'
@@ -59,6 +60,26 @@ describe('nats', () => {
     await using server = await startNats({ credentials })
     await expect(connectNats({ port: server.port, credentials: wrong })).rejects.toThrow('Authorization Violation')
     await expect(connectNats({ port: server.port })).rejects.toThrow('Authorization Violation')
+  })
+
+  test('lets in the users of its operator and nobody else', async () => {
+    const operator = createOperator()
+    const user = operator.user()
+    await using server = await startNats({ credentials: user, config: operator.config })
+    expect(await request(server.address, '$JS.API.INFO', {})).toMatchObject({ streams: 0 })
+    const stranger = createOperator().user()
+    await expect(connectNats({ port: server.port, credentials: stranger })).rejects.toThrow('Authorization Violation')
+    const forged = { jwt: user.jwt, nkey: createUserNkey() }
+    await expect(connectNats({ port: server.port, credentials: forged })).rejects.toThrow('Authorization Violation')
+  })
+
+  test('a lame duck lets nobody in any more', async () => {
+    await using server = await startNats()
+    using client = await connectNats(server.address)
+    server.lameDuck()
+    await expect.poll(() => connectNats(server.address).then((open) => open[Symbol.dispose](), String), { timeout: 10_000 }).toContain('ECONNREFUSED') // prettier-ignore
+    // Whoever is in, stays for the grace period, and is told that nobody listens there.
+    await expect(client.request('nobody', {})).rejects.toThrow('503')
   })
 
   test('speaks TLS, and lets in by client certificate', async () => {

@@ -9,13 +9,15 @@ import { findNats, setUpNats } from './nats-setup.ts'
 import { connectNats } from './nats-wire.ts'
 import type { NatsAddress, NatsCredentials } from './nats-wire.ts'
 import { startProcess } from './process.ts'
-import { externalUrl, reasonOf } from './provide.ts'
+import type { ServerProcess } from './process.ts'
+import { ServerUnavailable, externalUrl, reasonOf } from './provide.ts'
 import { externalServer, pickPorts, startServer } from './server.ts'
 import type { Server } from './server.ts'
 
 export interface NatsOptions {
   /** Nothing is configured and nothing is stopped: the server of HUB_TEST_NATS_URL will do. */
   readonly any?: boolean
+  /** A user of an operator (`nats-jwt.ts`) needs its lines in `config`. */
   readonly credentials?: NatsCredentials
   /** The listener then speaks TLS only. Files of `createCertificates`. */
   readonly tls?: {
@@ -27,6 +29,8 @@ export interface NatsOptions {
     readonly clientKeyFile: string
     readonly requireClient: boolean
   }
+  /** Unique in a cluster. */
+  readonly name?: string
   /** On unless false. */
   readonly jetStream?: boolean
   /** More lines of the configuration file, such as `max_payload: 1024`. */
@@ -41,6 +45,8 @@ export interface NatsServer extends Server {
   readonly monitorUrl: string | undefined
   /** How the raw client of the tests reaches it. */
   readonly address: NatsAddress
+  /** SIGUSR2: it takes no new connections, tells its clients, and ends after its grace period. */
+  lameDuck(): void
 }
 
 /** Why there is none, for `context.skip`; undefined when there is one, set up where it was missing. */
@@ -64,11 +70,12 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   writeFileSync(config, configuration(options, folder, port, monitorPort), { mode: 0o600 })
   const monitorUrl = `http://127.0.0.1:${monitorPort}`
   const address = addressOf(options, port)
+  let running: ServerProcess | undefined
   const server = await startServer(
     {
       name: 'nats-server',
       folder,
-      launch: () => startProcess(nats.path, ['-c', config]),
+      launch: () => (running = startProcess(nats.path, ['-c', config])),
       ready: async () => {
         using _ = await connectNats(address)
         const path = options.jetStream === false ? '/healthz' : '/healthz?js-enabled-only=true'
@@ -82,12 +89,15 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
     nats,
   )
   const url = options.tls === undefined ? `nats://127.0.0.1:${port}` : `tls://localhost:${port}`
-  return { ...server, url, port, monitorUrl, address }
+  return { ...server, url, port, monitorUrl, address, lameDuck: () => void running?.child.kill('SIGUSR2') }
 }
 
 function externalNats(url: string): NatsServer {
   const port = Number(new URL(url).port || 4222)
-  return { ...externalServer('HUB_TEST_NATS_URL'), url, port, monitorUrl: undefined, address: { port } }
+  const lameDuck = (): void => {
+    throw new ServerUnavailable('the server of HUB_TEST_NATS_URL is not ours to stop')
+  }
+  return { ...externalServer('HUB_TEST_NATS_URL'), url, port, monitorUrl: undefined, address: { port }, lameDuck }
 }
 
 function addressOf({ tls, credentials }: NatsOptions, port: number): NatsAddress {
@@ -97,20 +107,21 @@ function addressOf({ tls, credentials }: NatsOptions, port: number): NatsAddress
 }
 
 function configuration(
-  { credentials, tls, jetStream, config = [] }: NatsOptions,
+  { credentials, tls, name = 'test', jetStream, config = [] }: NatsOptions,
   folder: string,
   port: number,
   monitorPort: number,
 ): string {
-  const lines = [`listen: "127.0.0.1:${port}"`, `http: "127.0.0.1:${monitorPort}"`, 'server_name: test']
+  const lines = [`listen: "127.0.0.1:${port}"`, `http: "127.0.0.1:${monitorPort}"`, `server_name: ${name}`]
   if (jetStream !== false) lines.push(`jetstream { store_dir: ${quote(join(folder, 'data'))} }`)
-  if (credentials !== undefined) lines.push(`authorization { ${authorization(credentials)} }`)
+  if (credentials !== undefined && !('jwt' in credentials))
+    lines.push(`authorization { ${authorization(credentials)} }`)
   if (tls !== undefined)
     lines.push(`tls { cert_file: ${quote(tls.certFile)}, key_file: ${quote(tls.keyFile)}, ca_file: ${quote(tls.caFile)}, verify: ${tls.requireClient} }`) // prettier-ignore
   return `${[...lines, ...config].join('\n')}\n`
 }
 
-function authorization(credentials: NatsCredentials): string {
+function authorization(credentials: Exclude<NatsCredentials, { readonly jwt: string }>): string {
   if ('user' in credentials) return `user: ${quote(credentials.user)}, password: ${quote(credentials.password)}`
   if ('token' in credentials) return `token: ${quote(credentials.token)}`
   return `users: [ { nkey: ${credentials.nkey.publicKey} } ]`
