@@ -14,10 +14,10 @@ const PASSWORD = 'correct horse battery staple'
 const ACK_WAIT = '2s'
 let topics = 0
 
-export type Mode = 'jetstream' | 'core'
+export type Layer = 'jetstream' | 'core'
 
-export async function startNatsBroker(mode: Mode): Promise<TestBroker> {
-  const isCore = mode === 'core'
+export async function startNatsBroker(layer: Layer): Promise<TestBroker> {
+  const isCore = layer === 'core'
   const credentials = { user: 'hub', password: PASSWORD }
   const server = await startNats({ credentials, config: ['max_payload: 2MB'] }).catch((error: unknown) => {
     throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
@@ -34,7 +34,7 @@ export async function startNatsBroker(mode: Mode): Promise<TestBroker> {
     servers: [server.url],
     username: 'hub',
     password: PASSWORD,
-    ...(isCore ? { mode, queueGroup: run } : { durable: run, ackWait: ACK_WAIT }),
+    ...(isCore ? { layer, queueGroup: run } : { durable: run, ackWait: ACK_WAIT }),
   })
   return {
     name: `nats-server ${server.version}`,

@@ -1,4 +1,4 @@
-// The NATS connector: hands the configuration to the source of its mode, after checking what fields cannot.
+// The NATS connector: hands the configuration to the source of its layer, after checking what fields cannot.
 
 import { HubError, defineConnector, topicProblem } from '../../src/sdk/index.ts'
 import { CoreSource } from './core-source.ts'
@@ -12,7 +12,7 @@ export default defineConnector(manifest, (config, context) => {
     const [text, hint] = problem
     throw new HubError('HUB_CONFIG_INVALID', `connectors.${context.instance}${text}`, { hint })
   }
-  return config.mode === 'core' ? new CoreSource(config, context) : new JetStreamSource(config, context)
+  return config.layer === 'core' ? new CoreSource(config, context) : new JetStreamSource(config, context)
 })
 
 /** What is wrong, and how it is mended. */

@@ -34,7 +34,7 @@ beforeEach((context) => {
 })
 
 const rig = (config: Readonly<Record<string, unknown>> = {}, options: RigOptions = {}): SourceRig =>
-  new SourceRig(connector, { mode: 'core', servers: [server.url], ...config }, options)
+  new SourceRig(connector, { layer: 'core', servers: [server.url], ...config }, options)
 
 const result = (status: number, body: string | Buffer, headers: readonly string[] = []): FunctionResult => ({
   function: 'echo.openfaas-fn',
@@ -161,7 +161,7 @@ describe('request and reply', () => {
 
   test('the answer of the function with its headers, and an error for what failed', async () => {
     await using source = await rig().opened([`${base}.ask`])
-    const headers = ['Content-Type', 'text/plain', 'X-Two', 'a', 'X-Two', 'b', 'Content-Length', '6', 'Nats-Service-Error-Code', '1'] // prettier-ignore
+    const headers = ['content-type', 'text/plain', 'x-two', 'a', 'X-Two', 'b', 'Content-Length', '6', 'Nats-Service-Error-Code', '1'] // prettier-ignore
     const fine = await asked(source, [result(200, 'answer', headers)])
     expect(fine.string()).toBe('answer')
     expect([...(fine.headers ?? [])]).toEqual([

@@ -94,7 +94,7 @@ export class JetStreamSource implements Source {
       await this.#line.end(nats)
       signal.throwIfAborted()
       if (error instanceof HubError) throw error
-      throw new HubError('HUB_SOURCE_PROTOCOL', `${this.#line.addresses}: JetStream does not answer: ${errorText(error)}`, { cause: error, hint: 'Start the server with JetStream (nats-server -js), and allow the user $JS.API.>. Or set mode: core.' }) // prettier-ignore
+      throw new HubError('HUB_SOURCE_PROTOCOL', `${this.#line.addresses}: JetStream does not answer: ${errorText(error)}`, { cause: error, hint: 'Start the server with JetStream (nats-server -js), and allow the user $JS.API.>. Or set layer: core.' }) // prettier-ignore
     }
     this.#connection = connection
     this.#held.begin(nats)

@@ -1,4 +1,4 @@
-// What the NATS connector promises in each of its modes, and what can be configured.
+// What the NATS connector promises in each of its layers, and what can be configured.
 
 import { defineManifest, field, tlsFields } from '../../src/sdk/index.ts'
 import type { Variant } from '../../src/sdk/index.ts'
@@ -17,7 +17,7 @@ const fields = {
     default: ['nats://127.0.0.1:4222'],
     env: ['broker_host'],
   }),
-  mode: field.choice(['jetstream', 'core'], {
+  layer: field.choice(['jetstream', 'core'], {
     description: 'Read streams, at least once, or what is published now, at most once.',
     default: 'jetstream',
   }),
@@ -108,14 +108,14 @@ const core = {
 
 const variants: readonly Variant<typeof fields>[] = [
   {
-    when: 'mode: core',
-    applies: ({ mode }) => mode === 'core',
+    when: 'layer: core',
+    applies: ({ layer }) => layer === 'core',
     ...core,
     capabilities: { retry: 'held', durable: false, shared: true },
   },
   {
-    when: 'mode: core, queueGroup: none',
-    applies: (config) => config.mode === 'core' && queueGroupOf(config) === undefined,
+    when: 'layer: core, queueGroup: none',
+    applies: (config) => config.layer === 'core' && queueGroupOf(config) === undefined,
     ...core,
     capabilities: { retry: 'held', durable: false, shared: false },
   },

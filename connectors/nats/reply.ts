@@ -57,6 +57,7 @@ function setError(headers: MsgHdrs, code: number, text: string): void {
 function* copied(headers: readonly string[]): Iterable<readonly [string, string]> {
   for (let index = 0; index < headers.length; index += 2) {
     const [name, value] = headers.slice(index, index + 2) as [string, string]
-    if (!NOT_COPIED.has(name.toLowerCase())) yield [name, value]
+    // NATS tells upper case from lower case, HTTP does not: as people write them.
+    if (!NOT_COPIED.has(name.toLowerCase())) yield [name.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()), value] // prettier-ignore
   }
 }

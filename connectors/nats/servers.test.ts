@@ -25,7 +25,7 @@ beforeEach((context) => context.skip(missing !== undefined, missing))
 const PATIENCE_MS = 60_000
 
 const core = (servers: readonly string[], config: Readonly<Record<string, unknown>> = {}): SourceRig =>
-  new SourceRig(connector, { mode: 'core', servers: [...servers], ...config })
+  new SourceRig(connector, { layer: 'core', servers: [...servers], ...config })
 
 /** How many connections of the hub each server has. */
 function clientsOf(servers: readonly NatsServer[]): Promise<readonly number[]> {
@@ -232,10 +232,10 @@ describe('a connection that breaks', () => {
     },
   )
 
-  test.for(['core', 'jetstream'])('%s: a server that falls silent is noticed by keepAlive', async (mode) => {
+  test.for(['core', 'jetstream'])('%s: a server that falls silent is noticed by keepAlive', async (layer) => {
     await using server = await startNats()
     await using proxy = await startTcpProxy(server.port)
-    const config = { mode, servers: [`nats://127.0.0.1:${proxy.port}`], keepAlive: '100ms', createStream: true }
+    const config = { layer, servers: [`nats://127.0.0.1:${proxy.port}`], keepAlive: '100ms', createStream: true }
     await using source = await new SourceRig(connector, config).opened(['silent.x'])
     proxy.silence(true)
     expect((await source.lost()).code).toBe('HUB_SOURCE_LOST')

@@ -6,6 +6,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 
 import { checkHubConfig, readHubConfig, triggerDefaults } from '../../src/hub/config.ts'
 import type { Environment, HubConfig } from '../../src/hub/config.ts'
+import { instanceFields } from '../../src/hub/config-fields.ts'
+import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
 import { HubError, problemText } from '../../src/sdk/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hub-config-'))
@@ -240,4 +242,9 @@ describe('what is wrong is named with its place and its fix', () => {
     const { instances } = await read('connectors:\n  mq: { type: mqtt, password: hunter2 }')
     expect(JSON.stringify(instances)).not.toContain('hunter2')
   })
+})
+
+test.for(builtInTypes())('%s has no field by the name of one that every instance has', async (type) => {
+  const { fields } = await loadManifest(type)
+  expect(Object.keys(fields).filter((name) => name in instanceFields)).toEqual([])
 })

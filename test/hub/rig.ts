@@ -84,7 +84,7 @@ export class Gateway implements AsyncDisposable {
       if (answer !== undefined) response.writeHead(answer.status, answer.headers).end(answer.body)
       else if (name === 'waits') this.waiting.push(response)
       else response.writeHead(name === 'fails' ? 500 : 200).end()
-    } else response.writeHead(404).end()
+    } else response.writeHead(url.startsWith('/async-function/') ? 202 : 404).end()
   }
 }
 
