@@ -59,7 +59,7 @@ async function startBroker(): Promise<FaultBroker> {
     kill: () => server.kill(),
     start: () => server.start(),
     // Settled and behind a gap: only what comes before the gap can be committed.
-    settledBehindMax: { atStop: PARTITIONS * UNCOMMITTED_MAX, atLoss: PARTITIONS * UNCOMMITTED_MAX },
+    unconfirmedMax: { atStop: PARTITIONS * UNCOMMITTED_MAX, atLoss: PARTITIONS * UNCOMMITTED_MAX },
     rebalances: true,
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]()

@@ -44,7 +44,7 @@ async function startBroker(): Promise<FaultBroker> {
       'a replica joins and leaves three times': 'a queue gives any of its consumers the next message',
     },
     // Acknowledgements that the broker has not processed: until it has, it sends nothing in place of these messages.
-    settledBehindMax: { atStop: 0, atLoss: PREFETCH },
+    unconfirmedMax: { atStop: 0, atLoss: PREFETCH },
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()

@@ -67,10 +67,11 @@ export interface FaultBroker extends AsyncDisposable {
   /** Where order within a key is not promised, and why. */
   readonly unordered?: Readonly<Partial<Record<ScenarioName, string>>>
   /**
-   * Events that are settled and that the broker may not know to be: offsets behind a gap, acknowledgements on their way;
-   * as a hub is stopped, and as anything else happens. Default 0: each settlement is confirmed by itself.
+   * Events handed to one hub that the broker does not know to be settled, at most, where more of them are settled than a
+   * confirmation each would allow: offsets behind a gap, acknowledgements on their way. `atStop`: when a hub has been
+   * stopped; `atLoss`: at any time. Default: none at a stop, and else what that hub has really not settled.
    */
-  readonly settledBehindMax?: { readonly atStop: number; readonly atLoss: number }
+  readonly unconfirmedMax?: { readonly atStop: number; readonly atLoss: number }
   /** Events that the client keeps beside those that the hub may hold unsettled. Default 0. */
   readonly readAheadMax?: number
   /** A replica that joins or leaves takes events from the others that are in flight there. Default false. */

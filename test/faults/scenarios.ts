@@ -112,7 +112,7 @@ const gatewayGone: Scenario = {
     const hub = await trial.startHub()
     await trial.stream(async () => {
       const before = hub.count('gateway.unreachable')
-      trial.gateway.hold()
+      await trial.standStill(hub)
       trial.allowForGatewayLoss()
       await trial.gateway.goAway()
       await hub.says('gateway.unreachable', before)
@@ -168,8 +168,11 @@ const replicas: Scenario = {
       await trial.publish(part)
       const second = await trial.startHub({ replica: 1 })
       trial.allowForRebalance()
+      // The first one must not be done with all of them before the second has begun.
+      trial.gateway.hold()
       await trial.publish(part)
       await trial.gateway.until(() => trial.gateway.by(second.name) > 0, `an invocation by ${second.name}`)
+      trial.gateway.release()
       await trial.stopHub(second)
       trial.allowForRebalance()
     }

@@ -110,7 +110,7 @@ export class Trial implements AsyncDisposable {
     hub.signal('SIGTERM')
     const code = await hub.ended()
     if (code !== 0) throw new Error(`hub ${hub.name} ended with ${code} after SIGTERM`)
-    this.allow(this.broker.settledBehindMax?.atStop ?? 0, 'settled, but not yet known to the broker as the hub stopped')
+    this.allow(this.broker.unconfirmedMax?.atStop ?? 0, 'settled, but not yet known to the broker as the hub stopped')
   }
 
   // ── events ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,6 +125,7 @@ export class Trial implements AsyncDisposable {
     for (const [index, interrupt] of interruptions.entries()) {
       const mark = Math.floor(part * (index + 1))
       await this.#publishUpTo(mark - RUN_UP)
+      await this.gateway.until(() => attempts.size >= mark - RUN_UP, `${mark - RUN_UP} events`)
       // However slowly this broker takes events, there are some to run up with and a backlog behind them.
       this.gateway.hold()
       await this.publish(RUN_UP + Math.min(BACKLOG, Math.floor(part / 2)))
@@ -204,13 +205,13 @@ export class Trial implements AsyncDisposable {
    * THE bounds on duplicates, each with its reason; `verdict` holds the sum against what came.
    *
    * A hub that is killed: what it had invoked and not settled. Asked for the settled ones BEFORE, since their number only
-   * grows; at most what the hub may hold at all.
+   * grows; at most what the hub may hold at all. Where the broker may not know of a settlement: what it may not know.
    */
   async allowForHubLoss(hub: HubProcess): Promise<() => void> {
     const settled = await hub.settled()
     return () => {
       const unsettled = Math.min(this.gateway.by(hub.name) - settled, UNSETTLED_MAX)
-      this.allow(unsettled + this.#behindMax, `invoked and not settled by ${hub.name}`)
+      this.allow(this.broker.unconfirmedMax?.atLoss ?? unsettled, `invoked and not settled by ${hub.name}`)
     }
   }
 
@@ -219,7 +220,7 @@ export class Trial implements AsyncDisposable {
    * are invoked later, their settlement comes too late, and the broker sends them again.
    */
   allowForConnectionLoss(): void {
-    this.allow(UNSETTLED_MAX + this.#behindMax, 'held by the hub as its connection was lost')
+    this.allow(this.#unconfirmedMax, 'held by the hub as its connection was lost')
   }
 
   /** A server that is killed: also what it had confirmed since it was last known to have saved. */
@@ -242,7 +243,7 @@ export class Trial implements AsyncDisposable {
 
   /** A member joins or leaves: where that takes events from the others, all that these held. */
   allowForRebalance(): void {
-    if (this.broker.rebalances === true) this.allow(UNSETTLED_MAX + this.#behindMax, 'taken from another replica')
+    if (this.broker.rebalances === true) this.allow(this.#unconfirmedMax, 'taken from another replica')
   }
 
   allow(count: number, why: string): void {
@@ -293,8 +294,8 @@ export class Trial implements AsyncDisposable {
     return [...lines, ...this.#hubs.map((hub) => hub.logTail())].join('\n')
   }
 
-  get #behindMax(): number {
-    return this.broker.settledBehindMax?.atLoss ?? 0
+  get #unconfirmedMax(): number {
+    return this.broker.unconfirmedMax?.atLoss ?? UNSETTLED_MAX
   }
 
   #allowedText(): string {
