@@ -154,7 +154,11 @@ export class JetStreamSource implements Source {
       for (const topic of topics) {
         const streams = await this.#streams.of(manager, topic)
         const ok = streams.length > 0
-        reports.push({ topic, ok, detail: ok ? `in ${streams.join(', ')}` : this.#streams.missing(topic).message })
+        reports.push({
+          topic,
+          ok,
+          detail: ok ? `in ${streams.join(', ')}` : (await this.#streams.missing(manager, topic)).message,
+        })
       }
       return { server, topics: reports }
     } finally {

@@ -134,6 +134,30 @@ describe('what is read', () => {
     expect(source.bodies).toEqual(['stored'])
   })
 
+  test('a stream that is named is created with all subjects; one of somebody else is not changed', async () => {
+    const own = { stream: `made-${base}`, createStream: true }
+    await using source = await rig(own).opened([`made-${base}.x`, `made-${base}.y`])
+    await stream.publish(`made-${base}.y`, 'stored')
+    await source.arrived(1)
+    expect((await manager.streams.info(`made-${base}`)).config.subjects).toEqual([`made-${base}.x`, `made-${base}.y`])
+    const other = { stream: base, createStream: true }
+    await expect(rig(other).opened([`other-${base}.x`])).rejects.toMatchObject({
+      message: expect.stringContaining(`the stream ${base} does not have the subject other-${base}.x`) as string,
+      hint: `Add it: nats stream edit ${base} --subjects "${base}.>,other-${base}.x".`,
+    })
+    await expect(rig({ stream: 'NONE' }).opened(['none.x'])).rejects.toMatchObject({
+      hint: 'Create it: nats stream add NONE --subjects "none.x" --defaults. Or set createStream: true.',
+    })
+  })
+
+  test('topics of the configuration replace those of the annotations', async () => {
+    await using source = await rig({ topics: [`${base}.x`] }).opened([`${base}.y`])
+    source.ackAll = true
+    for (const subject of ['y', 'x']) await stream.publish(`${base}.${subject}`, subject)
+    await source.arrived(1)
+    expect(source.bodies).toEqual(['x'])
+  })
+
   test('a consumer of somebody else keeps its settings but for the wait', async () => {
     const name = consumerName(base, `${base}.x`)
     await manager.consumers.add(base, { durable_name: name, filter_subject: `${base}.x`, ack_policy: 'explicit', deliver_policy: DeliverPolicy.All, max_deliver: 7 }) // prettier-ignore

@@ -1,7 +1,7 @@
 // Streams and durable consumers at the server: which there are for a subject, and what is made. Owned by jetstream-source.ts.
 
 import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream'
-import type { JetStreamManager } from '@nats-io/jetstream'
+import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream'
 
 import { HubError, sleep } from '../../src/sdk/index.ts'
 import type { SourceContext } from '../../src/sdk/index.ts'
@@ -10,6 +10,8 @@ import { addressesOf } from './problems.ts'
 import { consumerName } from './subjects.ts'
 
 const NANOS = 1_000_000
+/** The description of our own streams. */
+const CREATED = 'created by connector-hub'
 /** The server looks for what is overdue now and then. */
 const RETURN_SLACK_MS = 250
 const RETURN_POLL_MS = 100
@@ -46,13 +48,7 @@ export class Streams {
    */
   async places(manager: JetStreamManager, subject: string): Promise<readonly Place[]> {
     const streams = await this.of(manager, subject)
-    if (streams.length === 0) {
-      if (!this.#config.createStream) throw this.missing(subject)
-      const name = consumerName(this.#config.stream ?? 'hub', subject)
-      await manager.streams.add({ name, subjects: [subject] })
-      this.#context.log.info('nats.created', `created the stream ${name} for ${subject}`)
-      streams.push(name)
-    }
+    if (streams.length === 0) streams.push(await this.#create(manager, subject))
     const consumer = consumerName(this.#durable, subject)
     for (const stream of streams) await this.#ensure(manager, { stream, consumer }, subject)
     return streams.map((stream) => ({ stream, consumer }))
@@ -82,13 +78,39 @@ export class Streams {
   }
 
   /** Says how to make it. */
-  missing(subject: string): HubError {
+  async missing(manager: JetStreamManager, subject: string): Promise<HubError> {
     const { stream, servers } = this.#config
-    const where = stream === undefined ? 'no stream has' : `the stream ${stream} does not have`
-    const name = stream ?? 'EVENTS'
+    const existing = stream === undefined ? undefined : await this.#find(manager, stream)
+    const where = stream === undefined ? 'no stream has' : `the stream ${stream} ${existing === undefined ? 'is not there, which should have' : 'does not have'}` // prettier-ignore
+    const command =
+      existing === undefined
+        ? `nats stream add ${stream ?? 'EVENTS'} --subjects "${subject}" --defaults`
+        : `nats stream edit ${stream} --subjects "${[...existing.subjects, subject].join(',')}"`
     return new HubError('HUB_SOURCE_FORBIDDEN', `${addressesOf(servers)}: ${where} the subject ${subject}`, {
-      hint: `Create it: nats stream add ${name} --subjects "${subject}" --defaults. Or set createStream: true.`,
+      hint: existing === undefined ? `Create it: ${command}. Or set createStream: true.` : `Add it: ${command}.`,
     })
+  }
+
+  /** The stream of somebody else is not changed, not even where we may create. */
+  async #create(manager: JetStreamManager, subject: string): Promise<string> {
+    const { createStream, stream } = this.#config
+    const name = stream ?? consumerName('hub', subject)
+    const existing = createStream ? await this.#find(manager, name) : undefined
+    if (!createStream || (existing !== undefined && existing.description !== CREATED))
+      throw await this.missing(manager, subject)
+    if (existing === undefined) await manager.streams.add({ name, subjects: [subject], description: CREATED })
+    else await manager.streams.update(name, { subjects: [...existing.subjects, subject] })
+    this.#context.log.info('nats.created', `${existing === undefined ? 'created the stream' : 'added to the stream'} ${name}: ${subject}`) // prettier-ignore
+    return name
+  }
+
+  async #find(manager: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+    try {
+      return (await manager.streams.info(name)).config
+    } catch (error) {
+      if (isMissing(error)) return undefined
+      throw error
+    }
   }
 
   async #ensure(manager: JetStreamManager, { stream, consumer }: Place, subject: string): Promise<void> {
