@@ -99,7 +99,7 @@ function linkOf(model: ChannelModel, clock: Clock): Link {
 function optionsOf(config: RabbitConfig, name: string): { address: Options.Connect; socket: SocketOptions } {
   const { username, password, auth, heartbeat, connectTimeout } = config
   const url = new URL(config.url)
-  const isAnonymous = url.username === '' && url.password === ''
+  const isAnonymous = url.username === '' && url.password === '' && username === undefined && password === undefined
   return {
     address: {
       protocol: url.protocol.slice(0, -1),

@@ -52,6 +52,7 @@ export class Feed implements Supply {
   #owed: ConsumeMessage[] = []
   #consumerTag: string | undefined
   #state: 'open' | 'retired' | 'over' = 'open'
+  #closing: Promise<void> | undefined
 
   constructor(options: FeedOptions) {
     this.#options = options
@@ -122,10 +123,18 @@ export class Feed implements Supply {
   }
 
   /** Ends at once. What is unsettled goes back to the queue; what was settled before is settled for the broker, too. */
-  async close(): Promise<void> {
-    const isOpen = this.#state !== 'over'
-    this.#abandon()
-    if (isOpen) await this.#options.channel.close().catch(() => undefined)
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      const isOpen = this.#state !== 'over'
+      this.#abandon()
+      this.#closing = isOpen ? this.#options.channel.close().catch(() => undefined) : Promise.resolve()
+    }
+    return this.#closing
+  }
+
+  /** Nothing of it is left at the broker. */
+  get isOver(): boolean {
+    return this.#state === 'over'
   }
 
   #arrived(message: ConsumeMessage | null): void {

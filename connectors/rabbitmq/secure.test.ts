@@ -123,6 +123,8 @@ test.for([
   [{ tls: { caFile: '/ca.pem' } }, 'url begins with amqp://'],
   [{ url: 'amqps://host', tls: { certFile: '/a.pem' } }, 'certFile and keyFile belong together'],
   [{ url: 'amqps://host', auth: 'external' }, 'external needs a client certificate'],
+  [{ password: 'secret' }, 'password is set without username'],
+  [{ username: 'somebody' }, 'username is set without password'],
   [{ queue: 'mine' }, 'queue is set without exchange'],
   [{ exchangeType: 'direct' }, 'exchangeType is set without exchange'],
   [{ queues: [{ name: 'q', type: 'quorum', durable: false }] }, 'q is a quorum queue'],

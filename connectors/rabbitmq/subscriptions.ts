@@ -1,0 +1,242 @@
+// What is read over one connection: a feed for each wanted queue, or one for all binding keys of an exchange. Opens again
+// what the broker ended or did not have yet. Dies with its connection; owned by rabbit-source.ts.
+
+import { randomUUID } from 'node:crypto'
+
+import type { ConsumeMessage } from 'amqplib'
+
+import { HubError, TopicIndex, asHubError, backoffMs, errorText, hasWildcard } from '../../src/sdk/index.ts'
+import type { ClockTimer, SourceContext, SourceCounter, TopicBacklog } from '../../src/sdk/index.ts'
+import { Depths } from './depths.ts'
+import type { Link, RabbitConfig } from './dial.ts'
+import { earlierRoutingKeys, toEvent } from './event.ts'
+import { Feed } from './feed.ts'
+import type { QueueKind } from './feed.ts'
+import type { Letters } from './letters.ts'
+import { queueProblem } from './problems.ts'
+import { StreamPlace } from './stream-place.ts'
+import { bindOnly, ensureExchange, ensureQueue, kindOf } from './topology.ts'
+import type { Window } from './window.ts'
+
+export interface SubscriptionsOptions {
+  readonly config: RabbitConfig
+  readonly context: SourceContext
+  readonly link: Link
+  readonly letters: Letters | undefined
+  readonly window: Window
+  readonly interruptions: SourceCounter
+  /** What the broker has told of its queues; outlives the connection. */
+  readonly kinds: Map<string, QueueKind>
+  /** For messages. */
+  readonly at: string
+}
+
+/** A queue that many share the window with may still be read so far ahead. */
+const AHEAD_MIN = 32
+const REOPEN = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as const
+/** From this version on quorum queues have a delivery limit by default. */
+const LIMITED_SINCE = 4
+const DEFAULT_DELIVERY_LIMIT = 20
+
+/** With an exchange everything comes through this queue. */
+export function ownQueue({ queue }: RabbitConfig, instance: string): string {
+  return queue ?? `connector-hub-${instance}`
+}
+
+/** Says each of them with its fix. */
+export function report({ log }: Pick<SourceContext, 'log'>, problems: readonly HubError[]): void {
+  for (const { code, message, hint } of problems) log.error('rabbitmq.refused', `${message}. ${hint}`, { code })
+}
+
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions
+  readonly #feeds = new Map<string, Feed>()
+  readonly #depths: Depths
+  /** Makes ids of messages that have none. */
+  readonly #nonce = randomUUID().slice(0, 8)
+  /** Not wanted any more; the hub still has something of theirs. */
+  #leaving: readonly Feed[] = []
+  #topics: readonly string[] = []
+  /** Of the binding keys. */
+  #keys = new TopicIndex<true>('amqp')
+  /** Steps that change feeds, one after the other. */
+  #changing: Promise<unknown> = Promise.resolve()
+  #reopening: ClockTimer | undefined
+  #failures = 0
+  /** What is wrong and was said. */
+  #said: ReadonlySet<string> = new Set()
+  #stopped = false
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options
+    this.#depths = new Depths({ model: options.link.model, context: options.context, feeds: this.#feeds })
+  }
+
+  /**
+   * The complete wanted set. What cannot be read is reported with its fix and tried again, and the others work.
+   * @throws HubError HUB_SOURCE_* when none can be read
+   */
+  async want(topics: readonly string[]): Promise<void> {
+    this.#topics = topics
+    const problems = await this.#change()
+    const [problem] = problems
+    if (problem !== undefined && this.#feeds.size === 0) throw problem
+    this.#followUp(problems)
+  }
+
+  backlog(): readonly TopicBacklog[] {
+    return this.#depths.read()
+  }
+
+  /** Opens nothing more; no timer is left. */
+  stop(): void {
+    this.#stopped = true
+    this.#reopening?.cancel()
+    this.#depths.stop()
+  }
+
+  /** Resolves when the broker has all that was settled. */
+  async close(): Promise<void> {
+    this.stop()
+    await Promise.all([...this.#feeds.values(), ...this.#leaving].map((feed) => feed.close()))
+  }
+
+  /** Brings the feeds to what is wanted. Resolves with what did not work; never rejects. */
+  #change(): Promise<readonly HubError[]> {
+    const changed = this.#changing.then(() => this.#applyTopics())
+    this.#changing = changed
+    return changed
+  }
+
+  async #applyTopics(): Promise<readonly HubError[]> {
+    const { config, context, link, at } = this.#options
+    const topics = this.#topics
+    const { exchange } = config
+    const queues = exchange === undefined ? topics : topics.length === 0 ? [] : [ownQueue(config, context.instance)]
+    const problems: HubError[] = []
+    for (const [queue, feed] of this.#feeds) {
+      if (queues.includes(queue)) continue
+      this.#feeds.delete(queue)
+      this.#leaving = [...this.#leaving.filter(({ isOver }) => !isOver), feed]
+      await feed.retire()
+    }
+    try {
+      if (exchange !== undefined && topics.length > 0) problems.push(...(await this.#bind(exchange, topics)))
+    } catch (error) {
+      return [asHubError(error)]
+    }
+    for (const queue of queues) {
+      if (this.#feeds.has(queue) || this.#stopped) continue
+      try {
+        if (await ensureQueue(link.model, at, queue, config))
+          context.log.info('rabbitmq.created', `created the ${config.queueType} queue ${queue}`)
+        await this.#open(queue, queues.length)
+      } catch (error) {
+        problems.push(queueProblem(error, at, queue))
+      }
+    }
+    return problems
+  }
+
+  /** @returns what is wrong with single keys */
+  async #bind(exchange: string, topics: readonly string[]): Promise<readonly HubError[]> {
+    const { config, context, link, at } = this.#options
+    const isExact = (key: string): boolean => config.exchangeType === 'topic' || !hasWildcard('amqp', key)
+    const keys = topics.filter(isExact)
+    this.#keys = new TopicIndex('amqp')
+    for (const key of keys) this.#keys.add(key, true)
+    await ensureExchange(link.model, at, config)
+    if (config.declare) {
+      const queue = ownQueue(config, context.instance)
+      await ensureQueue(link.model, at, queue, config)
+      await bindOnly(link.model, at, { queue, exchange, keys }, context.state)
+    }
+    return topics
+      .filter((key) => !isExact(key))
+      .map((key) => new HubError('HUB_TOPIC_INVALID', `${key}: a direct exchange has no wildcards`, { hint: 'Use an exchange of type topic, or exact keys.' })) // prettier-ignore
+  }
+
+  async #open(queue: string, queues: number): Promise<void> {
+    const { kinds, link, context, config, window, letters } = this.#options
+    const { clock, unsettledMax } = context
+    const kind = kinds.get(queue) ?? (await kindOf(link.model, queue))
+    kinds.set(queue, kind)
+    const feed: Feed = new Feed({
+      queue,
+      kind,
+      channel: await link.model.createChannel(),
+      window,
+      clock,
+      letters,
+      place: kind === 'stream' ? await StreamPlace.load(context.state, queue, config.streamOffset) : undefined,
+      returnsMax: this.#returnsMax(kind),
+      toEvent: this.#toEvent(queue),
+      onEnd: (error) => this.#ended(queue, feed, error),
+    })
+    const share = Math.floor(unsettledMax / queues)
+    try {
+      await feed.start(Math.max(1, share, Math.min(AHEAD_MIN, unsettledMax)))
+    } catch (error) {
+      // It may be another kind of queue by now.
+      kinds.delete(queue)
+      throw error
+    }
+    this.#feeds.set(queue, feed)
+  }
+
+  #toEvent(queue: string): ConstructorParameters<typeof Feed>[0]['toEvent'] {
+    const { config, context } = this.#options
+    const { instance } = context
+    const { orderingKey } = config
+    const topicOf = config.exchange === undefined ? () => queue : (message: ConsumeMessage) => this.#keyOf(message)
+    let made = 0
+    return ({ message, arrivedMs, retries }) =>
+      toEvent(message, { instance, queue, orderingKey, receivedMs: arrivedMs, fallbackId: `${this.#nonce}-${(made += 1)}`, topicOf }, retries) // prettier-ignore
+  }
+
+  #keyOf(message: ConsumeMessage): string {
+    const { routingKey } = message.fields
+    const isWanted = (key: string): boolean => this.#keys.find(key).length > 0
+    if (isWanted(routingKey)) return routingKey
+    // It came back through a dead letter exchange, by another key.
+    return earlierRoutingKeys(message).find(isWanted) ?? routingKey
+  }
+
+  /** Beyond its limit a quorum queue drops a message that comes back, or sends it where its own configuration says. */
+  #returnsMax(kind: QueueKind): number | undefined {
+    const { config, link } = this.#options
+    if (!config.requeue || kind !== 'quorum') return undefined
+    const byDefault = (link.major ?? 0) >= LIMITED_SINCE ? DEFAULT_DELIVERY_LIMIT : Number.POSITIVE_INFINITY
+    return config.deliveryLimit ?? byDefault
+  }
+
+  #ended(queue: string, feed: Feed, error: Error | undefined): void {
+    const { interruptions, context, kinds } = this.#options
+    if (this.#feeds.get(queue) === feed) this.#feeds.delete(queue)
+    if (this.#stopped) return
+    interruptions.add(1, { kind: error === undefined ? 'cancelled' : 'channel' })
+    const what = error === undefined ? 'the broker cancelled the consumer' : errorText(error)
+    context.log.warn('rabbitmq.interrupted', `queue ${queue}: ${what}; it is opened again`, { topic: queue })
+    kinds.delete(queue)
+    this.#failures = 0
+    this.#reopenLater()
+  }
+
+  #reopenLater(): void {
+    if (this.#stopped || this.#reopening !== undefined) return
+    this.#failures += 1
+    this.#reopening = this.#options.context.clock.after(backoffMs(this.#failures, REOPEN), () => {
+      this.#reopening = undefined
+      void this.#change().then((problems) => this.#followUp(problems))
+    })
+  }
+
+  /** Each problem is said once, and tried again until it is gone. */
+  #followUp(problems: readonly HubError[]): void {
+    if (this.#stopped) return
+    report(this.#options.context, problems.filter(({ message }) => !this.#said.has(message))) // prettier-ignore
+    this.#said = new Set(problems.map(({ message }) => message))
+    if (problems.some(({ code }) => code !== 'HUB_TOPIC_INVALID')) this.#reopenLater()
+    else this.#failures = 0
+  }
+}
