@@ -181,13 +181,12 @@ export class Feed implements Supply {
     try {
       if (place === undefined) channel.ack(message)
       else {
-        const settled = place.settle(streamOffsetOf(message) ?? 0n)
+        await place.settle(streamOffsetOf(message) ?? 0n)
         this.#owed.push(message)
-        if (!place.isFull) for (const owed of this.#owed.splice(0)) channel.ack(owed)
-        await settled
+        if (!place.isFull && !this.isOver) for (const owed of this.#owed.splice(0)) channel.ack(owed)
       }
     } catch (error) {
-      if (this.#state !== 'over') throw error
+      if (!this.isOver) throw error
       return 'stale'
     } finally {
       this.#endWhenSettled()

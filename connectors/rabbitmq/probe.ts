@@ -14,7 +14,7 @@ export async function probeTopics(
   at: string,
   topics: readonly string[],
 ): Promise<ProbeReport> {
-  const passive = { ...config, declare: false }
+  const passive = { ...config, declare: false, queues: [] }
   const look = (queue: string): Promise<HubError | undefined> =>
     problemOf(() => ensureQueue(link.model, at, queue, passive))
   const server = `${link.server} at ${at}`

@@ -253,6 +253,15 @@ describe('what is declared', () => {
     await source.arrived(1)
   })
 
+  test('one of the list again, when it has gone while it was read', async () => {
+    await using source = await place.source({ queues: ['listed'] }).opened(['listed'])
+    await place.channel.deleteQueue('listed')
+    await until(() => source.log.lines.some((line) => line.includes('created the queue listed')), 'it is made anew')
+    await place.send('listed', 'anew')
+    await source.arrived(1)
+    expect(source.bodies).toEqual(['anew'])
+  })
+
   test('the queues of the topics, when told to', async () => {
     await using source = await place.source({ declare: true, deliveryLimit: 7 }).opened(['made'])
     const made = await server.manage('GET', `queues/${place.vhost.name}/made`)

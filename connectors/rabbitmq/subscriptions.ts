@@ -33,6 +33,8 @@ export interface SubscriptionsOptions {
 
 /** A queue that many share the window with may still be read so far ahead. */
 const AHEAD_MIN = 32
+/** AMQP has 16 bits for it. */
+const PREFETCH_MAX = 65_535
 const REOPEN = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as const
 /** From this version on quorum queues have a delivery limit by default. */
 const LIMITED_SINCE = 4
@@ -129,7 +131,7 @@ export class Subscriptions {
       if (this.#feeds.has(queue) || this.#stopped) continue
       try {
         if (await ensureQueue(link.model, at, queue, config))
-          context.log.info('rabbitmq.created', `created the ${config.queueType} queue ${queue}`)
+          context.log.info('rabbitmq.created', `created the queue ${queue}`)
         await this.#open(queue, queues.length)
       } catch (error) {
         problems.push(queueProblem(error, at, queue))
@@ -175,7 +177,7 @@ export class Subscriptions {
     })
     const share = Math.floor(unsettledMax / queues)
     try {
-      await feed.start(Math.max(1, share, Math.min(AHEAD_MIN, unsettledMax)))
+      await feed.start(Math.min(PREFETCH_MAX, Math.max(share, Math.min(AHEAD_MIN, unsettledMax))))
     } catch (error) {
       // It may be another kind of queue by now.
       kinds.delete(queue)

@@ -39,7 +39,14 @@ export async function ensureQueue(
     await onChannel(model, (channel) => channel.checkQueue(queue))
     return false
   } catch (error) {
-    if (replyCode(error) !== NOT_FOUND || !config.declare) throw queueProblem(error, at, queue)
+    const listed = config.queues.find(({ name }) => name === queue)
+    if (replyCode(error) !== NOT_FOUND || (listed === undefined && !config.declare))
+      throw queueProblem(error, at, queue)
+    if (listed !== undefined) {
+      // Gone since the start: deleted, or with its last consumer.
+      await declareListed(model, at, listed)
+      return true
+    }
   }
   const { queueType, deliveryLimit } = config
   const limit = queueType === 'quorum' && deliveryLimit !== undefined ? { 'x-delivery-limit': deliveryLimit } : {}
