@@ -83,7 +83,8 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
 }
 
 export async function withProducer<T>(kafka: Kafka, work: (producer: Producer) => Promise<T>): Promise<T> {
-  const producer = kafka.producer({ allowAutoTopicCreation: false })
+  // Else a retry, such as right after a topic was made, writes what was written already once more.
+  const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 })
   await producer.connect()
   try {
     return await work(producer)

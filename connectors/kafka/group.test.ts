@@ -51,7 +51,7 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     const ids = [...first.arrivals, ...second.arrivals].map(idOf)
     expect(new Set(ids).size).toBe(32)
     expect(ids).toHaveLength(32)
-    expect(second.arrivals, [...first.log.lines, '--', ...second.log.lines].join('\n')).toHaveLength(8)
+    expect(second.arrivals).toHaveLength(8)
     await second.source.close()
     await until(() => assigned(first) === PARTITIONS, 'the first has all of them again')
     await spread(topic, 8)
@@ -61,7 +61,7 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
   test('what is not settled within the bound is withdrawn and goes to the other member, and only that', async () => {
     const topic = await kafka.topic(PARTITIONS)
     await spread(topic, 8)
-    const first = await kafka.source('bound').opened([topic])
+    const first = await kafka.source('bound', {}, { unsettledMax: 8 }).opened([topic])
     await first.arrived(8)
     // One of each partition is settled, one stays out.
     const [out, settled] = [first.arrivals.filter((_, index) => index >= 4), first.arrivals.slice(0, 4)]
@@ -75,6 +75,9 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     expect(await Promise.all(withdrawn.map(ack))).toEqual(withdrawn.map(() => 'stale'))
     expect(first.log.lines.join()).toContain(`${withdrawn.length} records were not settled in time`)
     expect(await Promise.all(out.filter((one) => !withdrawn.includes(one)).map(ack))).toEqual(['settled', 'settled'])
+    // What was withdrawn holds no room.
+    await spread(topic, 32)
+    await first.arrived(8 + 8)
   })
 
   test('a static member comes back without moving partitions, and its name is taken only once', async () => {
@@ -94,28 +97,32 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     await twin.source.close()
   })
 
-  test('one that is cut off is left behind: its events go to the others, its settlements are stale, and it comes back', async () => {
-    const proxies: Awaited<ReturnType<typeof startTcpProxy>>[] = []
-    const advertise = async (port: number): Promise<number> => {
-      proxies.push(await startTcpProxy(port))
-      return proxies[0]?.port ?? 0
-    }
-    await using own = await KafkaRig.start({ advertise })
-    const topic = await own.topic(PARTITIONS)
-    const cut = await own.source('cut', { requestTimeout: '1s' }).opened([topic])
-    const other = await own.source('cut', { brokers: [`127.0.0.1:${own.server.plainPort}`] }).opened([topic])
-    await until(() => assigned(cut) === 2 && assigned(other) === 2, 'each has two partitions')
-    await own.send(topic, ...Array.from({ length: 8 }, (_, index) => ({ value: `${index}`, partition: index % PARTITIONS }))) // prettier-ignore
-    await cut.arrived(4)
-    proxies[0]?.silence(true)
-    await other.arrived(8)
-    expect(await cut.lost()).toMatchObject({ code: expect.stringMatching(/^HUB_SOURCE_(LOST|UNREACHABLE)$/), canRetry: true }) // prettier-ignore
-    expect(await Promise.all(cut.arrivals.map(ack))).toEqual(['stale', 'stale', 'stale', 'stale'])
-    expect(new Set(other.arrivals.map(idOf)).size).toBe(8)
-    proxies[0]?.cut()
-    proxies[0]?.silence(false)
-    await cut.reconnect([topic])
-    await until(() => assigned(cut) === 2, 'it has two partitions again')
-    await proxies[0]?.[Symbol.asyncDispose]()
-  })
+  test(
+    'one that is cut off is left behind: its events go to the others, its settlements are stale, and it comes back',
+    { timeout: 90_000 },
+    async () => {
+      const proxies: Awaited<ReturnType<typeof startTcpProxy>>[] = []
+      const advertise = async (port: number): Promise<number> => {
+        proxies.push(await startTcpProxy(port))
+        return proxies[0]?.port ?? 0
+      }
+      await using own = await KafkaRig.start({ advertise })
+      const topic = await own.topic(PARTITIONS)
+      const cut = await own.source('cut', { requestTimeout: '1s' }).opened([topic])
+      const other = await own.source('cut', { brokers: [`127.0.0.1:${own.server.plainPort}`] }).opened([topic])
+      await until(() => assigned(cut) === 2 && assigned(other) === 2, 'each has two partitions')
+      await own.send(topic, ...Array.from({ length: 8 }, (_, index) => ({ value: `${index}`, partition: index % PARTITIONS }))) // prettier-ignore
+      await cut.arrived(4)
+      proxies[0]?.silence(true)
+      await other.arrived(8)
+      expect(await cut.lost()).toMatchObject({ code: expect.stringMatching(/^HUB_SOURCE_(LOST|UNREACHABLE)$/), canRetry: true }) // prettier-ignore
+      expect(await Promise.all(cut.arrivals.map(ack))).toEqual(['stale', 'stale', 'stale', 'stale'])
+      expect(new Set(other.arrivals.map(idOf)).size).toBe(8)
+      proxies[0]?.cut()
+      proxies[0]?.silence(false)
+      await cut.reconnect([topic])
+      await until(() => assigned(cut) === 2, 'it has two partitions again')
+      await proxies[0]?.[Symbol.asyncDispose]()
+    },
+  )
 })

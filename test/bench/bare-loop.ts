@@ -9,6 +9,7 @@ export class BareLoop {
   readonly #pool: Pool
   readonly #waiting: { readonly body: Uint8Array; readonly acknowledge: Acknowledge }[] = []
   #free: number
+  #onRoom: () => void = () => {}
 
   constructor(gatewayUrl: string, concurrency: number) {
     this.#pool = new Pool(gatewayUrl, { connections: concurrency, pipelining: 1 })
@@ -18,6 +19,11 @@ export class BareLoop {
   take(topic: string, body: Uint8Array, acknowledge: Acknowledge): void {
     if (this.#free === 0) this.#waiting.push({ body, acknowledge })
     else void this.#run(topic, body, acknowledge)
+  }
+
+  /** Resolves when fewer than so many wait. */
+  async room(max: number): Promise<void> {
+    while (this.#waiting.length >= max) await new Promise<void>((resolve) => (this.#onRoom = resolve))
   }
 
   async #run(topic: string, body: Uint8Array, acknowledge: Acknowledge): Promise<void> {
@@ -35,6 +41,7 @@ export class BareLoop {
       })
       await answer.body.dump()
       if (answer.statusCode < 300) next.acknowledge()
+      this.#onRoom()
     }
     this.#free += 1
   }

@@ -3,7 +3,14 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 
-import { startLoopback, startMqtt, startNatsJetStream, startRabbitMq } from './brokers.ts'
+import {
+  startKafkaBench,
+  startKafkaJsBench,
+  startLoopback,
+  startMqtt,
+  startNatsJetStream,
+  startRabbitMq,
+} from './brokers.ts'
 import { measureMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { benchMarkdown, writeReadme } from './report.ts'
@@ -19,13 +26,20 @@ of routing. Takes about four minutes; let nothing else run meanwhile.
   --events N       events of each throughput run (default 30000)
   --rounds N       runs of each contestant; the median counts (default 5)
   --only NAME      throughput, memory or routing
-  --connector NAME loopback, mqtt, nats or rabbitmq: throughput of this one only
+  --connector NAME loopback, mqtt, nats, rabbitmq, kafka or kafkajs (the Kafka connector
+                   beside a loop on kafkajs): throughput of this one only
   --json           the result as JSON
   --write          put the table into README.md
   -h, --help       this text
 `
 /** Real servers, by the name of their connector. */
-const SERVERS = { mqtt: startMqtt, nats: startNatsJetStream, rabbitmq: startRabbitMq } as const
+const SERVERS = {
+  mqtt: startMqtt,
+  nats: startNatsJetStream,
+  rabbitmq: startRabbitMq,
+  kafka: startKafkaBench,
+  kafkajs: startKafkaJsBench,
+} as const
 const SIZES = [10, 10_000]
 const BODY_BYTES = 256
 const CONCURRENCY = 32

@@ -4,10 +4,12 @@
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect as connectNats } from '@nats-io/transport-node'
 import amqp from 'amqplib'
+import { Kafka, logLevel } from 'kafkajs'
 import { connectAsync } from 'mqtt'
 
 import { consumerName } from '../../connectors/nats/subjects.ts'
 import { LoopbackClient } from '../conformance/loopback/client.ts'
+import { noKafka, startKafka } from '../servers/kafka.ts'
 import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
 import { noNats, startNats } from '../servers/nats.ts'
 import { noRabbit, startRabbit } from '../servers/rabbitmq.ts'
@@ -82,6 +84,50 @@ export async function startMqtt(): Promise<BenchBroker | string> {
           ),
         )
       await client.endAsync()
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+export const BENCH_TOPIC = 'bench'
+const BENCH_PARTITIONS = 8
+
+/** @returns why there is none */
+export const startKafkaBench = (): Promise<BenchBroker | string> => startKafkaWith('bare-kafka.ts', '@platformatic/kafka') // prettier-ignore
+
+/** The same, beside the other client. @returns why there is none */
+export const startKafkaJsBench = (): Promise<BenchBroker | string> => startKafkaWith('bare-kafkajs.ts', 'kafkajs')
+
+async function startKafkaWith(bare: string, client: string): Promise<BenchBroker | string> {
+  const missing = await noKafka()
+  if (missing !== undefined) return missing
+  const server = await startKafka()
+  const kafka = new Kafka({ brokers: [server.bootstrap], logLevel: logLevel.NOTHING })
+  let filled: string | undefined
+  return {
+    title: `Kafka ${server.version}, bare loop on ${client}`,
+    port: server.port,
+    topic: BENCH_TOPIC,
+    bare,
+    connector: (group) => ({ type: 'kafka', brokers: [server.bootstrap], group }),
+    async fill(_name, { events, bodyBytes, keys }) {
+      // Every group begins with the oldest record, so one backlog does for all of them.
+      const wanted = `${events} ${bodyBytes} ${keys}`
+      if (filled === wanted) return
+      filled = wanted
+      const admin = kafka.admin()
+      await admin.connect()
+      await admin.createTopics({ topics: [{ topic: BENCH_TOPIC, numPartitions: BENCH_PARTITIONS }], waitForLeaders: true }) // prettier-ignore
+      await admin.disconnect()
+      const producer = kafka.producer()
+      await producer.connect()
+      const value = Buffer.alloc(bodyBytes, 'x')
+      for (let sent = 0; sent < events; sent += 1000)
+        await producer.send({
+          topic: BENCH_TOPIC,
+          messages: Array.from({ length: Math.min(1000, events - sent) }, (_, index) => ({ key: String((sent + index) % keys), value })), // prettier-ignore
+        })
+      await producer.disconnect()
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }

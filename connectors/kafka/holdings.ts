@@ -1,0 +1,139 @@
+// The partitions that the group has given us: where they begin, how they are given up, and how far behind they are. One for
+// each session.
+
+import { sleep } from '../../src/sdk/index.ts'
+import type { SourceContext, SourceCounter, SourceReading, TopicBacklog } from '../../src/sdk/index.ts'
+import { partitionKey } from './assignor.ts'
+import type { TopicPartition } from './assignor.ts'
+import type { Cluster } from './cluster.ts'
+import type { Committer } from './committer.ts'
+import type { KafkaConfig } from './dial.ts'
+import type { Group } from './group.ts'
+import { beginnings, endsOf } from './offsets.ts'
+import { Partition } from './partition.ts'
+
+export interface HoldingsOptions {
+  readonly config: KafkaConfig
+  readonly context: SourceContext
+  readonly cluster: Cluster
+  readonly group: () => Group
+  readonly committer: () => Committer
+  readonly expired: SourceCounter
+}
+
+export class Holdings {
+  readonly #options: HoldingsOptions
+  readonly #partitions = new Map<string, Partition>()
+  /** Of the map, made anew when it changes: it is read for every record. */
+  #all: readonly Partition[] = []
+
+  constructor(options: HoldingsOptions) {
+    this.#options = options
+  }
+
+  get all(): readonly Partition[] {
+    return this.#all
+  }
+
+  /** @throws HubError, or what the client library throws; then none of them is ours */
+  async take(assigned: readonly TopicPartition[]): Promise<void> {
+    const { config, context, cluster, group, committer } = this.#options
+    const begun = await beginnings(assigned, config.group, group(), cluster, config.initialOffset)
+    for (const { topic, partition: index, offset, metadata, isNew } of begun) {
+      const partition = new Partition(topic, index, offset, metadata, config.uncommittedMax)
+      this.#partitions.set(partitionKey(topic, index), partition)
+      // Else a crash before the first record is settled would begin anew, behind what came meanwhile.
+      if (isNew) committer().mark(partition)
+    }
+    this.#all = [...this.#partitions.values()]
+    context.log.info('kafka.assigned', `assigned ${namesOf(assigned)}`, { partitions: assigned.length })
+  }
+
+  /** Waits for what is out, within a bound, commits it, and lets go. */
+  async giveUp(revoked: readonly TopicPartition[]): Promise<void> {
+    const { config, context, committer } = this.#options
+    const { clock, log } = context
+    const leaving = revoked.flatMap(({ topic, partition }) => this.#partitions.get(partitionKey(topic, partition)) ?? []) // prettier-ignore
+    for (const partition of leaving) partition.leaving = true
+    const out = outstanding(leaving)
+    if (out > 0) log.info('kafka.revoking', `${namesOf(revoked)} go to another member; waiting for ${out} records that are out`, { unsettled: out }) // prettier-ignore
+    const late = new AbortController()
+    const bound = sleep(clock, config.revokeTimeout, late.signal).catch(() => undefined)
+    await Promise.race([Promise.all(leaving.map((partition) => partition.quiet())), bound])
+    late.abort()
+    const open = outstanding(leaving)
+    for (const partition of leaving) committer().mark(partition)
+    await committer().flush()
+    this.#lose(leaving)
+    const rest = open === 0 ? '' : `; ${open} records were not settled in time and go to the next member`
+    log.info('kafka.revoked', `gave up ${namesOf(revoked)}${rest}`, { partitions: revoked.length, unsettled: open })
+  }
+
+  /** All of them are somebody else's, or nobody's: nothing of them can be settled. */
+  loseAll(): void {
+    this.#lose(this.#all)
+  }
+
+  /** Of these topics nothing more is handed out; the group takes them away. */
+  keepOnly(topics: readonly string[]): void {
+    for (const partition of this.#all) if (!topics.includes(partition.topic)) partition.leaving = true
+  }
+
+  /** The log does not reach to its position any more: retention was faster than we, or the log was cut. */
+  async moveIntoRange(partition: Partition): Promise<void> {
+    const { context, cluster, committer, expired } = this.#options
+    const { topic, index, position } = partition
+    const key = partitionKey(topic, index)
+    partition.lost = true
+    const at = async (end: 'oldest' | 'newest'): Promise<bigint> => (await endsOf([{ topic, partition: index }], cluster, end)).get(key) ?? 0n // prettier-ignore
+    const [first, last] = [await at('oldest'), await at('newest')]
+    const to = position < first ? first : last
+    if (to > position) expired.add(Number(to - position), { topic })
+    const what = to > position ? `${to - position} records were deleted by the topic's retention before they were read` : 'the log was cut behind our position' // prettier-ignore
+    context.log.error('kafka.out-of-range', `${key}: ${what}; going on at ${to} instead of ${position}`, { topic, from: position.toString(), to: to.toString() }) // prettier-ignore
+    partition.moveTo(to)
+    committer().mark(partition)
+  }
+
+  backlog(): readonly TopicBacklog[] {
+    const topics = new Map<string, TopicBacklog>()
+    for (const partition of this.#all) {
+      const known = topics.get(partition.topic)
+      topics.set(partition.topic, {
+        topic: partition.topic,
+        waiting: (known?.waiting ?? 0) + partition.waiting + Math.max(0, Number(partition.end - partition.position)),
+        unsettled: (known?.unsettled ?? 0) + partition.outstanding,
+        oldestWaitingMs: earlier(known?.oldestWaitingMs, partition.oldestWaitingMs),
+        oldestUnsettledMs: earlier(known?.oldestUnsettledMs, partition.oldestUnsettledMs),
+      })
+    }
+    return [...topics.values()]
+  }
+
+  /** By topic. */
+  count(which: (partition: Partition) => boolean): readonly SourceReading[] {
+    const counts = new Map<string, number>()
+    for (const partition of this.#all) counts.set(partition.topic, (counts.get(partition.topic) ?? 0) + (which(partition) ? 1 : 0)) // prettier-ignore
+    return [...counts].map(([topic, value]) => ({ labels: [topic], value }))
+  }
+
+  #lose(partitions: readonly Partition[]): void {
+    for (const partition of partitions) this.#partitions.delete(partitionKey(partition.topic, partition.index))
+    this.#all = [...this.#partitions.values()]
+    for (const partition of partitions) partition.takeAway()
+  }
+}
+
+function outstanding(partitions: readonly Partition[]): number {
+  return partitions.reduce((sum, partition) => sum + partition.outstanding, 0)
+}
+
+function earlier(left: number | undefined, right: number | undefined): number | undefined {
+  return left === undefined || right === undefined ? (left ?? right) : Math.min(left, right)
+}
+
+/** `orders/0, orders/1 and 7 more` */
+function namesOf(partitions: readonly TopicPartition[]): string {
+  const shown = partitions.slice(0, 5).map(({ topic, partition }) => partitionKey(topic, partition))
+  return partitions.length > shown.length ? `${shown.join(', ')} and ${partitions.length - shown.length} more` : shown.join(', ') // prettier-ignore
+}
