@@ -35,6 +35,8 @@ export interface HubScope {
 export interface FaultBroker extends AsyncDisposable {
   /** With version: `nats-server 2.15.2`. */
   readonly name: string
+  /** Where hubs find the connector when its name does not say it: a path, package or URL. */
+  readonly type?: string
   /** Between a hub with `proxied` and the server. */
   readonly proxy: TcpProxy
 

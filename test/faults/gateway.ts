@@ -34,11 +34,10 @@ export class FunctionLog {
   }
 }
 
-const STALL_MS = 30_000
-
 export class FaultGateway implements AsyncDisposable {
   readonly functions: ReadonlyMap<string, FunctionLog>
   readonly #port: number
+  readonly #stallMs: number
   readonly #byHub = new Map<string, number>()
   readonly #open = new Set<OpenRequest>()
   readonly #waiting = new Set<() => void>()
@@ -46,15 +45,19 @@ export class FaultGateway implements AsyncDisposable {
   #holding = false
   #answers = 0
 
-  private constructor(functions: Readonly<Record<string, FunctionPlan>>, port: number) {
+  private constructor(functions: Readonly<Record<string, FunctionPlan>>, port: number, stallMs: number) {
+    this.#stallMs = stallMs
     this.functions = new Map(Object.entries(functions).map(([name, plan]) => [name, new FunctionLog(plan)]))
     this.#port = port
   }
 
-  /** On a port that no outgoing connection gets, so that it is free when the gateway comes back. */
-  static async open(functions: Readonly<Record<string, FunctionPlan>>): Promise<FaultGateway> {
+  /**
+   * On a port that no outgoing connection gets, so that it is free when the gateway comes back.
+   * @param stallMs how long `until` waits without a sign of anything
+   */
+  static async open(functions: Readonly<Record<string, FunctionPlan>>, stallMs: number): Promise<FaultGateway> {
     const [port = 0] = await pickPorts(1)
-    const gateway = new FaultGateway(functions, port)
+    const gateway = new FaultGateway(functions, port, stallMs)
     await gateway.comeBack()
     return gateway
   }
@@ -86,9 +89,9 @@ export class FaultGateway implements AsyncDisposable {
     await new Promise<void>((resolve, reject) => {
       const stalled = (): void => {
         this.#waiting.delete(look)
-        reject(new Error(`nothing was invoked for ${STALL_MS} ms while waiting for ${what}`))
+        reject(new Error(`nothing was invoked for ${this.#stallMs} ms while waiting for ${what}`))
       }
-      const timer = setTimeout(stalled, STALL_MS)
+      const timer = setTimeout(stalled, this.#stallMs)
       const look = (): void => {
         timer.refresh()
         if (!condition()) return

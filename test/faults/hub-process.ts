@@ -11,9 +11,10 @@ export class HubProcess implements AsyncDisposable {
   readonly #cli: CliProcess
   #adminUrl: string | undefined
 
-  constructor(name: string, connector: string, env: Readonly<Record<string, string>>) {
+  /** @param args of `run`: a connector, or a configuration */
+  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
     this.name = name
-    this.#cli = new CliProcess(['run', connector], {
+    this.#cli = new CliProcess(['run', ...args], {
       env: { ...env, HUB_ADMIN_HOST: '127.0.0.1', HUB_ADMIN_PORT: '0', HUB_LOG_FORMAT: 'json' },
     })
   }

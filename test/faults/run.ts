@@ -21,12 +21,13 @@ export async function runScenario(
   scenario: Scenario,
   connector: Pick<Manifest, 'name' | 'capabilities'>,
   broker: FaultBroker,
+  stallMs?: number,
 ): Promise<Outcome> {
-  // prettier-ignore
   const began = Date.now()
   runs += 1
   const run = `f${process.pid}-${runs}`
-  await using trial = await Trial.open({ scenario: scenario.name, connector, broker, run }, scenario.functions)
+  const setting = { scenario: scenario.name, connector, broker, run, ...(stallMs === undefined ? {} : { stallMs }) }
+  await using trial = await Trial.open(setting, scenario.functions)
   try {
     await scenario.run(trial)
     const { duplicates } = trial.verdict(MAIN)
@@ -35,6 +36,6 @@ export async function runScenario(
     return { problem: undefined, line }
   } catch (error) {
     const problem = `${scenario.name}: ${errorText(error)}\n${trial.report()}`
-    return { problem, line: `FAILED after ${secondsSince(began)}` }
+    return { problem, line: `FAILED after ${secondsSince(began)}: ${errorText(error)}` }
   }
 }

@@ -54,9 +54,13 @@ const hubStopped: Scenario = {
   functions: ONE,
   async run(trial) {
     let hub = await trial.startHub()
-    await trial.stream(async () => {
+    const stop = async (): Promise<void> => {
       await trial.stopHub(hub)
       hub = await trial.startHub()
+    }
+    await trial.stream(stop, async () => {
+      await trial.standStill(hub)
+      await stop()
     })
     await finish(trial, hub)
   },

@@ -1,7 +1,7 @@
 // One scenario on its way: its events, its gateway, its hubs, and how many duplicates each interruption may cause. Knows
 // no scenario and no broker; called by scenarios.ts.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -14,9 +14,12 @@ import { SIZE } from './size.ts'
 import { judge } from './verdict.ts'
 import type { SentEvent, Verdict } from './verdict.ts'
 
-/** The limits of every hub of the suite: far below the number of events, so that a bound on duplicates means something. */
-const IN_FLIGHT_MAX = 32
-const HELD_MAX = 32
+/**
+ * The limits of every hub of the suite: far below the number of events, so that a bound on duplicates means something, and
+ * above the 32 invocations that a function gets at a time, so that the hub holds others as well.
+ */
+const IN_FLIGHT_MAX = 40
+const HELD_MAX = 24
 const UNSETTLED_MAX = IN_FLIGHT_MAX + HELD_MAX
 
 const KEYS = 50
@@ -44,7 +47,11 @@ export interface Setting {
   readonly connector: Pick<Manifest, 'name' | 'capabilities'>
   readonly broker: FaultBroker
   readonly run: string
+  /** Without a sign of anything for so long, what is missing will not come. Default 30 s. */
+  readonly stallMs?: number
 }
+
+const STALL_MS = 30_000
 
 export class Trial implements AsyncDisposable {
   readonly setting: Setting
@@ -75,7 +82,13 @@ export class Trial implements AsyncDisposable {
       name,
       { answer, annotations: { topic, ...annotations } },
     ])
-    return new Trial(setting, await FaultGateway.open(Object.fromEntries(functions) as Record<string, FunctionPlan>))
+    return new Trial(
+      setting,
+      await FaultGateway.open(
+        Object.fromEntries(functions) as Record<string, FunctionPlan>,
+        setting.stallMs ?? STALL_MS,
+      ),
+    )
   }
 
   // ── hubs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,7 +98,7 @@ export class Trial implements AsyncDisposable {
     const { connector, run } = this.setting
     const name = `h${this.#hubs.length + 1}`
     const prefix = `HUB_${connector.name.toUpperCase()}`
-    const hub = new HubProcess(name, connector.name, {
+    const hub = new HubProcess(name, this.#runArgs(), {
       gateway_url: this.gateway.urlFor(name),
       rebuild_interval: '1s',
       HUB_STATE_DIR: this.stateDir(replica),
@@ -101,6 +114,14 @@ export class Trial implements AsyncDisposable {
     return hub
   }
 
+  #runArgs(): readonly string[] {
+    const { connector, broker } = this.setting
+    if (broker.type === undefined) return [connector.name]
+    const config = join(this.#folder, 'hub.yaml')
+    writeFileSync(config, JSON.stringify({ connectors: { [connector.name]: { type: broker.type } } }))
+    return ['-c', config]
+  }
+
   stateDir(replica = 0): string {
     return join(this.#folder, `state-${replica}`)
   }
@@ -108,6 +129,9 @@ export class Trial implements AsyncDisposable {
   /** SIGTERM and what it promises: exit code 0, and everything that was invoked is settled. */
   async stopHub(hub: HubProcess): Promise<void> {
     hub.signal('SIGTERM')
+    await hub.says('connector.draining')
+    // What stood still is answered to a hub that is stopping, and still settled.
+    this.gateway.release()
     const code = await hub.ended()
     if (code !== 0) throw new Error(`hub ${hub.name} ended with ${code} after SIGTERM`)
     this.allow(this.broker.unconfirmedMax?.atStop ?? 0, 'settled, but not yet known to the broker as the hub stopped')
