@@ -49,9 +49,14 @@ export class KafkaRig implements AsyncDisposable {
     return topic
   }
 
-  async create(topic: string, partitions: number, entries: Readonly<Record<string, string>> = {}): Promise<void> {
+  async create(
+    topic: string,
+    partitions: number,
+    entries: Readonly<Record<string, string>> = {},
+    replicationFactor = 1,
+  ): Promise<void> {
     const configEntries = Object.entries(entries).map(([name, value]) => ({ name, value }))
-    await withAdmin(this.client, (admin) => admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }], waitForLeaders: true })) // prettier-ignore
+    await withAdmin(this.client, (admin) => admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries, replicationFactor }], waitForLeaders: true })) // prettier-ignore
   }
 
   async send(topic: string, ...messages: readonly Sent[]): Promise<void> {

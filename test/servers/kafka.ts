@@ -31,6 +31,8 @@ export interface KafkaOptions {
    * proxy between them.
    */
   readonly advertise?: (port: number) => Promise<number>
+  /** A second broker in the cluster of this one, which stays its only controller. */
+  readonly joins?: KafkaServer
   /** More lines of the configuration file, such as `num.partitions=3`. */
   readonly config?: readonly string[]
 }
@@ -42,6 +44,9 @@ export interface KafkaServer extends Server {
   readonly port: number
   /** Neither encrypted nor authenticated nor through the proxy, for what a test does by itself. */
   readonly plainPort: number
+  /** Id of the broker. */
+  readonly node: number
+  readonly controllerPort: number
 }
 
 /** Why there is none, for `context.skip`; undefined when there is one, set up where it was missing. */
@@ -63,7 +68,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
   if (external === undefined) return await run(await provided(), options)
   const bootstrap = external.replace(/^\w+:\/\//, '')
   const port = Number(bootstrap.split(',')[0]?.split(':').at(-1) ?? 9092)
-  return { ...externalServer('HUB_TEST_KAFKA_URL'), bootstrap, port, plainPort: port }
+  return { ...externalServer('HUB_TEST_KAFKA_URL'), bootstrap, port, plainPort: port, node: 0, controllerPort: 0 }
 }
 
 const provided = async (): Promise<ProvidedKafka> => findKafka() ?? (await provideKafka((line) => console.error(`kafka: ${line}`))) // prettier-ignore
@@ -103,7 +108,17 @@ async function run(kafka: ProvidedKafka, options: KafkaOptions): Promise<KafkaSe
     kafka,
   )
   const host = options.tls === undefined ? '127.0.0.1' : 'localhost'
-  return { ...server, bootstrap: `${host}:${ports.advertised}`, port: client, plainPort: plain }
+  const { node, controllerPort } = placeOf(options, ports)
+  return { ...server, bootstrap: `${host}:${ports.advertised}`, port: client, plainPort: plain, node, controllerPort }
+}
+
+/** Which node of its cluster it is, and where the controller is. */
+function placeOf(
+  { joins }: KafkaOptions,
+  { controller }: Ports,
+): { readonly node: number; readonly controllerPort: number } {
+  // prettier-ignore
+  return joins === undefined ? { node: 1, controllerPort: controller } : { node: joins.node + 1, controllerPort: joins.controllerPort } // prettier-ignore
 }
 
 /** Its port opens long before it can be used. */
@@ -123,11 +138,13 @@ function configuration(options: KafkaOptions, folder: string, ports: Ports): str
   const { sasl, tls, config = [] } = options
   const host = tls === undefined ? '127.0.0.1' : 'localhost'
   const security = `${sasl === undefined ? '' : 'SASL_'}${tls === undefined ? 'PLAINTEXT' : 'SSL'}`
+  const { node, controllerPort } = placeOf(options, ports)
+  const isController = options.joins === undefined
   return `${[
-    'process.roles=broker,controller',
-    'node.id=1',
-    `controller.quorum.voters=1@127.0.0.1:${ports.controller}`,
-    `listeners=CLIENT://127.0.0.1:${ports.client},PLAIN://127.0.0.1:${ports.plain},CONTROLLER://127.0.0.1:${ports.controller}`,
+    `process.roles=broker${isController ? ',controller' : ''}`,
+    `node.id=${node}`,
+    `controller.quorum.voters=1@127.0.0.1:${controllerPort}`,
+    `listeners=CLIENT://127.0.0.1:${ports.client},PLAIN://127.0.0.1:${ports.plain}${isController ? `,CONTROLLER://127.0.0.1:${ports.controller}` : ''}`,
     `advertised.listeners=CLIENT://${host}:${ports.advertised},PLAIN://127.0.0.1:${ports.plain}`,
     `listener.security.protocol.map=CLIENT:${security},PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT`,
     'controller.listener.names=CONTROLLER',
