@@ -41,7 +41,8 @@ export class Letters {
     // The check itself rejects with it.
     channel.on('error', () => undefined)
     await channel.checkExchange(this.#options.exchange)
-    await channel.close()
+    // Not awaited: a connection that ends meanwhile leaves the client's promise open for ever.
+    void channel.close().catch(() => undefined)
   }
 
   /** Resolves once the broker has the letter in a queue. @throws HubError HUB_DEAD_LETTER_FAILED */

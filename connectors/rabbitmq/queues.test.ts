@@ -114,6 +114,9 @@ describe('the attempt', () => {
     proxy.cut()
     expect((await source.lost()).code).toBe('HUB_SOURCE_LOST')
     expect(await ack(first)).toBe('stale')
+    // The queue is not to blame.
+    expect(source.counts).toEqual({})
+    expect(source.log.lines.join('\n')).not.toContain('rabbitmq.interrupted')
     await source.reconnect(['counted'])
     const [, again] = await source.arrived(2)
     expect(again?.message).toMatchObject({ id: first?.message.id, attempt: 2 })

@@ -118,8 +118,7 @@ export class Subscriptions {
     const problems: HubError[] = []
     for (const [queue, feed] of this.#feeds) {
       if (queues.includes(queue)) continue
-      this.#feeds.delete(queue)
-      this.#leaving = [...this.#leaving.filter(({ isOver }) => !isOver), feed]
+      this.#leave(queue, feed)
       await feed.retire()
     }
     try {
@@ -212,10 +211,21 @@ export class Subscriptions {
     return config.deliveryLimit ?? byDefault
   }
 
-  #ended(queue: string, feed: Feed, error: Error | undefined): void {
-    const { interruptions, context, kinds } = this.#options
+  #leave(queue: string, feed: Feed): void {
     if (this.#feeds.get(queue) === feed) this.#feeds.delete(queue)
-    if (this.#stopped) return
+    this.#leaving = [...this.#leaving, feed].filter(({ isOver }) => !isOver)
+  }
+
+  #ended(queue: string, feed: Feed, error: Error | undefined): void {
+    this.#leave(queue, feed)
+    // A connection that ends closes its channels first, all in one go: then there is nothing to be said of a queue.
+    setImmediate(() => {
+      if (!this.#stopped) this.#interrupted(queue, error)
+    })
+  }
+
+  #interrupted(queue: string, error: Error | undefined): void {
+    const { interruptions, context, kinds } = this.#options
     interruptions.add(1, { kind: error === undefined ? 'cancelled' : 'channel' })
     const what = error === undefined ? 'the broker cancelled the consumer' : errorText(error)
     context.log.warn('rabbitmq.interrupted', `queue ${queue}: ${what}; it is opened again`, { topic: queue })

@@ -126,6 +126,7 @@ async function onChannel<T>(model: ChannelModel, work: (channel: Channel) => Pro
   try {
     return await work(channel)
   } finally {
-    if (isOpen) await channel.close().catch(() => undefined)
+    // Not awaited: a connection that ends meanwhile leaves the client's promise open for ever.
+    if (isOpen) void channel.close().catch(() => undefined)
   }
 }
