@@ -107,7 +107,7 @@ export class CoreSource implements Source {
     for (const [subject, subscription] of subscribed) {
       if (subjects.includes(subject)) continue
       subscribed.delete(subject)
-      subscription.unsubscribe()
+      drain(subscription)
     }
     overlaps.set([...subscribed.keys()])
     await this.#retire()
@@ -117,8 +117,10 @@ export class CoreSource implements Source {
   deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
     const connection = this.#live()
     return reading(this.#waiting.deliveries, signal, () => {
+      if (this.#connection !== connection) return
       // Else the server would go on to choose this member of the group, in vain.
-      if (this.#connection === connection) unsubscribe(connection)
+      unsubscribe(connection)
+      this.#waiting.pause()
     })
   }
 
@@ -148,12 +150,13 @@ export class CoreSource implements Source {
     const open = [this.#connection, this.#leaving].filter((one) => one !== undefined)
     this.#connection = undefined
     this.#leaving = undefined
-    const lost = this.#waiting.end()
-    if (lost > 0) {
-      this.#drops.add(lost)
-      this.#context.log.warn('nats.dropped', `${lost} messages were received and not handed to a function any more`)
-    }
+    let lost = this.#waiting.end()
     await Promise.all(open.map(({ nats }) => this.#line.end(nats)))
+    // What was on its way.
+    lost += this.#waiting.end()
+    if (lost === 0) return
+    this.#drops.add(lost)
+    this.#context.log.warn('nats.dropped', `${lost} messages were received and not handed to a function any more`)
   }
 
   #add(connection: Connection, subject: string, problems: HubError[]): void {
@@ -174,7 +177,6 @@ export class CoreSource implements Source {
   }
 
   #take({ nats, overlaps }: Connection, subscribed: string, message: Msg): void {
-    if (this.#closed) return
     if (this.#group === undefined && overlaps.isCopy(subscribed, message.subject)) return
     const { instance, clock } = this.#context
     const id = `${instance}:${this.#run}:${(this.#received += 1)}`
@@ -220,7 +222,7 @@ export class CoreSource implements Source {
     this.#connection = undefined
     this.#leaving = connection
     if (this.#group === undefined) unsubscribe(connection)
-    this.#waiting.lost(error)
+    this.#waiting.pause(error)
   }
 
   async #retire(): Promise<void> {
@@ -233,7 +235,7 @@ export class CoreSource implements Source {
     if (connection !== undefined && this.#leaving === connection) this.#leaving = undefined
     if (connection === undefined || this.#connection !== connection) return
     this.#connection = undefined
-    this.#waiting.lost(error)
+    this.#waiting.pause(error)
   }
 
   /** @throws HubError HUB_SOURCE_LOST when the server does not answer in time */
@@ -261,5 +263,10 @@ export class CoreSource implements Source {
 }
 
 function unsubscribe({ subscribed }: Connection): void {
-  for (const subscription of subscribed.values()) subscription.unsubscribe()
+  for (const subscription of subscribed.values()) drain(subscription)
+}
+
+/** What the server has sent already is still taken: nobody else gets it. */
+function drain(subscription: Subscribed): void {
+  subscription.drain().catch(() => undefined)
 }

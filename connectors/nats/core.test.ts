@@ -99,6 +99,13 @@ describe('what is read', () => {
   })
 })
 
+/** Connections of the hub that subscribe to anything. */
+async function subscribers(): Promise<number> {
+  const answer = await fetch(`${server.monitorUrl}/connz`)
+  const { connections } = (await answer.json()) as { connections: { name?: string; subscriptions: number }[] }
+  return connections.filter(({ name, subscriptions }) => name === 'connector-hub-nats' && subscriptions > 0).length
+}
+
 describe('who gets it', () => {
   test('replicas of a queue group share, OpenFaaS’s by default; replicas without one get everything', async () => {
     await using one = await rig().opened([`${base}.x`])
@@ -144,9 +151,20 @@ describe('who gets it', () => {
     const reader = leaving.source.deliveries(abort.signal)[Symbol.asyncIterator]()
     await using staying = await rig().opened([`${base}.x`])
     await reader.return?.()
+    // Some may be on their way to the one that leaves: they are not forgotten.
+    await publish(`${base}.x`, numbers(30))
+    const late = (): number => leaving.gauges['nats_waiting']?.()[0]?.value ?? 0
+    await expect.poll(() => staying.arrivals.length + late(), { timeout: 10_000 }).toBe(30)
+    await expect.poll(() => subscribers(), { timeout: 10_000 }).toBe(1)
+    staying.ackAll = true
+    await Promise.all(staying.arrivals.map(ack))
+    staying.arrivals.length = 0
     await publish(`${base}.x`, numbers(30))
     await staying.arrived(30)
     expect(staying.bodies).toEqual(numbers(30))
+    const lost = late()
+    await leaving.source.close()
+    expect(leaving.counts['nats_dropped_total'] ?? 0).toBe(lost)
   })
 })
 

@@ -4,7 +4,7 @@
 
 import type { JsMsg } from '@nats-io/jetstream'
 import { errors } from '@nats-io/transport-node'
-import type { NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection, Payload } from '@nats-io/transport-node'
 
 import { DeliveryBuffer } from '../../src/sdk/index.ts'
 import type { Clock, Delivery, EventMessage, HubError, Settlement, SettleResult } from '../../src/sdk/index.ts'
@@ -31,7 +31,8 @@ interface HeldDelivery extends Delivery {
 
 /** Settled events that may come again: by an overlapping consumer, or because the server lost what it was told. */
 const REMEMBERED_MAX = 10_000
-const ACK = '+ACK'
+const ACK = Buffer.from('+ACK')
+const IN_PROGRESS = Buffer.from('+WPI')
 const NANOS = 1_000_000
 
 export class Held {
@@ -43,7 +44,7 @@ export class Held {
   #ahead: Entry[] = []
   readonly #settled = new Set<string>()
   /** Settled, and the server could not be told: the subject to tell it on, and what. */
-  readonly #untold = new Map<string, { readonly reply: string; readonly payload: string }>()
+  readonly #untold = new Map<string, { readonly reply: string; readonly payload: Payload }>()
   #waiting: (() => void)[] = []
   #nats: NatsConnection | undefined
   #touchedAtMs: number
@@ -114,7 +115,7 @@ export class Held {
   touch(): void {
     if (!this.#isConnected) return
     this.#touchedAtMs = this.#options.clock.monotonic()
-    for (const { message } of this.#entries.values()) this.#say(replyOf(message), '+WPI')
+    for (const { message } of this.#entries.values()) this.#say(replyOf(message), IN_PROGRESS)
   }
 
   /** How many are held of one consumer, and when the oldest of them was stored: Unix milliseconds. */
@@ -200,7 +201,7 @@ export class Held {
   }
 
   /** Never rejects: what is not confirmed is told again over the next connection. */
-  async #confirm(key: string, reply: string, payload: string): Promise<void> {
+  async #confirm(key: string, reply: string, payload: Payload): Promise<void> {
     try {
       if (!this.#isConnected) throw new Error('not connected')
       await this.#nats?.request(reply, payload, { timeout: this.#options.confirmMs })
@@ -213,7 +214,7 @@ export class Held {
   }
 
   /** False without a connection. */
-  #say(reply: string, payload: string): boolean {
+  #say(reply: string, payload: Payload): boolean {
     if (!this.#isConnected) return false
     this.#nats?.publish(reply, payload)
     return true

@@ -248,6 +248,22 @@ describe('settling', () => {
     expect(source.arrivals).toHaveLength(3)
   })
 
+  test('a retry that the server could not be told of is stale, and comes again after ackWait', async () => {
+    await using proxy = await startTcpProxy(server.port)
+    const config = { servers: [`nats://127.0.0.1:${proxy.port}`], ackWait: '1s' }
+    await using source = await rig(config).opened([`${base}.x`])
+    await stream.publish(`${base}.x`, 'once more')
+    const [first] = await source.arrived(1)
+    proxy.cut()
+    await source.lost()
+    expect(await first?.settle({ kind: 'retry', delayMs: 0, reason: 'a test' })).toBe('stale')
+    await source.reconnect([`${base}.x`])
+    const [, again] = await source.arrived(2)
+    expect(again?.message).toMatchObject({ id: first?.message.id, attempt: 2 })
+    expect(await ack(again)).toBe('settled')
+    expect(await pendingOf(`${base}.x`)).toBe(0)
+  })
+
   test('what was not read when the connection was lost is read from the next one, in order and once', async () => {
     await using proxy = await startTcpProxy(server.port)
     const config = { servers: [`nats://127.0.0.1:${proxy.port}`], orderingToken: 1 }

@@ -3,7 +3,7 @@
 
 import type { NatsConnection } from '@nats-io/transport-node'
 
-import { errorText } from '../../src/sdk/index.ts'
+import { errorText, sleep } from '../../src/sdk/index.ts'
 import type { HubError, SourceContext, SourceCounter } from '../../src/sdk/index.ts'
 import { dial } from './dial.ts'
 import type { NatsConfig } from './dial.ts'
@@ -46,10 +46,14 @@ export class Line {
     return nats
   }
 
-  /** Flushes what was said last, and closes. Idempotent. */
+  /** Takes what is on its way, flushes what was said last, and closes; bounded, should the server not answer. Idempotent. */
   async end(nats: NatsConnection): Promise<void> {
     this.#ended.add(nats)
-    await nats.drain().catch(() => nats.close())
+    const drained = new AbortController()
+    const late = sleep(this.#context.clock, this.#config.connectTimeout, drained.signal)
+    await Promise.race([nats.drain(), late]).catch(() => undefined)
+    drained.abort()
+    await nats.close()
   }
 
   /** Never rejects. */

@@ -71,11 +71,12 @@ export class Waiting {
     this.#handOut()
   }
 
-  /** The reader is told; what it has not pulled waits for the next. */
-  lost(error: HubError): void {
+  /** The reader is told, of the end where there is no error; what it has not pulled waits for the next. */
+  pause(error?: HubError): void {
     this.#keep()
     this.#isRead = false
-    this.#buffer.fail(error)
+    if (error === undefined) this.#buffer.end()
+    else this.#buffer.fail(error)
   }
 
   /** For good. What nobody has pulled is lost; returns how many. */
