@@ -11,7 +11,7 @@ import connector from './connector.ts'
 
 const PARTITIONS = 3
 /** Of each partition: records from the oldest unsettled one on. */
-const UNCOMMITTED_MAX = 50
+const UNCOMMITTED_MAX = 30
 
 async function startBroker(): Promise<FaultBroker> {
   let between: TcpProxy | undefined
@@ -34,7 +34,6 @@ async function startBroker(): Promise<FaultBroker> {
       HUB_KAFKA_BROKERS: server.bootstrap,
       HUB_KAFKA_GROUP: run,
       HUB_KAFKA_CLIENT_ID: `${run}-${replica}`,
-      HUB_KAFKA_UNCOMMITTED_MAX: String(UNCOMMITTED_MAX),
       HUB_KAFKA_SESSION_TIMEOUT: '6s',
       HUB_KAFKA_REBALANCE_TIMEOUT: '6s',
       HUB_KAFKA_REVOKE_TIMEOUT: '2s',
@@ -58,8 +57,6 @@ async function startBroker(): Promise<FaultBroker> {
     stop: () => server.stop(),
     kill: () => server.kill(),
     start: () => server.start(),
-    // Settled and behind a gap: only what comes before the gap can be committed.
-    unconfirmedMax: { atStop: PARTITIONS * UNCOMMITTED_MAX, atLoss: PARTITIONS * UNCOMMITTED_MAX },
     rebalances: true,
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]()
