@@ -10,8 +10,6 @@ import { clientOf, readLetters, withAdmin, withProducer } from './broker.ts'
 import connector from './connector.ts'
 
 const PARTITIONS = 3
-/** Of each partition: records from the oldest unsettled one on. */
-const UNCOMMITTED_MAX = 30
 
 async function startBroker(): Promise<FaultBroker> {
   let between: TcpProxy | undefined

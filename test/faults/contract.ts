@@ -76,7 +76,7 @@ export interface FaultBroker extends AsyncDisposable {
   readonly unconfirmedMax?: { readonly atStop: number; readonly atLoss: number }
   /** Events that the client keeps beside those that the hub may hold unsettled. Default 0. */
   readonly readAheadMax?: number
-  /** A replica that joins or leaves takes events from the others that are in flight there. Default false. */
+  /** A replica that joins takes events from the others that are in flight there. Default false. */
   readonly rebalances?: boolean
   /** What was given to a replica waits for that one to come back, and nobody else gets it. Default false. */
   readonly keepsForReplica?: boolean

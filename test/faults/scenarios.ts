@@ -56,6 +56,7 @@ const hubStopped: Scenario = {
     let hub = await trial.startHub()
     const stop = async (): Promise<void> => {
       await trial.stopHub(hub)
+      trial.allowForStop()
       hub = await trial.startHub()
     }
     await trial.stream(stop, async () => {
@@ -178,7 +179,7 @@ const replicas: Scenario = {
       await trial.gateway.until(() => trial.gateway.by(second.name) > 0, `an invocation by ${second.name}`)
       trial.gateway.release()
       await trial.stopHub(second)
-      trial.allowForRebalance()
+      trial.allowForStop()
     }
     await trial.publish(SIZE.events)
     const last = trial.broker.keepsForReplica === true ? await trial.startHub({ replica: 1 }) : undefined
