@@ -124,7 +124,7 @@ describe.skipIf(missing !== undefined)('Kafka', () => {
 
     test('that do not exist are said to be missing, and read once they are there', async () => {
       const topic = 'not-there-yet'
-      const source = await kafka.source('missing').opened([topic])
+      const source = await kafka.source('missing', { topicRefresh: '60s' }).opened([topic])
       expect(source.log.lines.filter((line) => line.includes('kafka.topic-missing'))).toHaveLength(1)
       await kafka.create(topic, 2)
       await kafka.send(topic, { value: 'late', partition: 1 })

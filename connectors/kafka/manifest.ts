@@ -10,7 +10,7 @@ export const manifest = defineManifest({
   guarantee: 'at-least-once',
   guaranteeNote: 'From the first commit of the group on; a new group begins where initialOffset says.',
   trigger: 'topic',
-  order: 'records of one key in the order of their partition; order: partition or none for more or less',
+  order: 'of the partition for each key; with order: partition or none for all of it or nothing',
   capabilities: {
     retry: 'held',
     settleOrder: 'prefix',

@@ -168,11 +168,14 @@ export class Session {
   /** Looks for new topics and partitions, as long as the session lives. Never rejects. */
   async #look(): Promise<void> {
     const { config, context } = this.#options
+    const { clock } = context
     const stop = this.#stop.signal
+    let lookedAt = clock.monotonic()
     while (!stop.aborted) {
-      const pauseMs = this.#missing.size > 0 ? Math.min(MISSING_LOOK_MS, config.topicRefresh) : config.topicRefresh
-      await sleep(context.clock, pauseMs, stop).catch(() => undefined)
-      if (stop.aborted || this.#topics.length === 0) continue
+      await sleep(clock, Math.min(MISSING_LOOK_MS, config.topicRefresh), stop).catch(() => undefined)
+      const isDue = this.#missing.size > 0 || clock.monotonic() - lookedAt >= config.topicRefresh
+      if (stop.aborted || !isDue) continue
+      lookedAt = clock.monotonic()
       try {
         await this.#follow()
         const led = this.#group.groupTopics
