@@ -43,8 +43,9 @@ async function startBroker(): Promise<FaultBroker> {
     unordered: {
       'a replica joins and leaves three times': 'a queue gives any of its consumers the next message',
     },
-    // Acknowledgements that the broker has not processed: until it has, it sends nothing in place of these messages.
-    unconfirmedMax: { atStop: 0, atLoss: PREFETCH },
+    // Acknowledgements that the broker has not processed: until it has, it sends nothing in place of these messages. A slow
+    // broker answers the end of a channel before its quorum queue has taken them all (seen with 3.10.8: 31 of 10,000 again).
+    unconfirmedMax: { atStop: PREFETCH, atLoss: PREFETCH },
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()
