@@ -111,7 +111,7 @@ export async function readLetters(kafka: Kafka, topic: string): Promise<readonly
           autoCommit: false,
           eachMessage: ({ message: { value, headers = {} } }) => {
             const text = (name: string): string => String(headers[name] ?? '')
-            letters.push({ body: value ?? Buffer.alloc(0), topic: text('x-hub-topic'), function: text('x-hub-function'), reason: text('x-hub-reason'), attempts: Number(text('x-hub-attempts')) }) // prettier-ignore
+            letters.push({ body: value ?? Buffer.alloc(0), topic: text('hub-topic'), function: text('hub-function'), reason: text('hub-reason'), attempts: Number(text('hub-attempts')) }) // prettier-ignore
             if (letters.length >= count) resolve()
             return Promise.resolve()
           },

@@ -1,7 +1,7 @@
-// A record as the hub's event, and the event's dead letter as a record. Pure.
+// A record as the hub's event. Pure.
 
 import { HeaderWriter } from '../../src/sdk/index.ts'
-import type { DeadLetter, EventMessage } from '../../src/sdk/index.ts'
+import type { EventMessage } from '../../src/sdk/index.ts'
 import type { Fetched } from './partition.ts'
 
 /** What all records of one partition have in common. */
@@ -57,19 +57,3 @@ function headersOf({ offset, timestampMs, key, headers }: Fetched, partition: nu
   for (const [name, value] of headers) writer.broker(`X-Kafka-${name?.toString() ?? ''}`, value ?? NOTHING)
   return writer.build()
 }
-
-/** Headers of a dead letter, beside those that the record came with. */
-export function letterHeaders(letter: DeadLetter, partition: number, offset: bigint): readonly (readonly [string, string])[] {
-  const { message, function: name, reason, status, attempts, failedAtMs } = letter
-  return [
-    ['x-hub-function', name],
-    ['x-hub-reason', reason],
-    ['x-hub-attempts', String(attempts)],
-    ...(status === undefined ? [] : [['x-hub-status', String(status)] as const]),
-    ['x-hub-topic', message.topic],
-    ['x-hub-partition', String(partition)],
-    ['x-hub-offset', offset.toString()],
-    ['x-hub-timestamp', String(message.timestampMs)],
-    ['x-hub-failed-at', String(failedAtMs)],
-  ]
-} // prettier-ignore

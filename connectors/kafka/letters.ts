@@ -2,11 +2,10 @@
 
 import { Producer } from '@platformatic/kafka'
 
-import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
+import { HubError, backoffMs, letterHeaders, sleep } from '../../src/sdk/index.ts'
 import type { Clock, DeadLetter, SourceLog } from '../../src/sdk/index.ts'
 import { connectionOptions } from './dial.ts'
 import type { KafkaConfig } from './dial.ts'
-import { letterHeaders } from './event.ts'
 import type { Fetched } from './partition.ts'
 import { errorIds, kafkaProblem } from './problems.ts'
 
@@ -72,10 +71,7 @@ export class Letters {
         topic: this.#topicOf(letter),
         ...(key === null ? {} : { key }),
         value: value ?? NO_BYTES,
-        headers: new Map([
-          ...headers.map(([name, text]) => [name ?? NO_BYTES, text ?? NO_BYTES] as const),
-          ...letterHeaders(letter, partition, record.offset).map(([name, text]) => [Buffer.from(name), Buffer.from(text)] as const),
-        ]),
+        headers: new Map([...headers.map(([name, text]) => [name ?? NO_BYTES, text ?? NO_BYTES] as const), ...ownHeaders(letter, partition, record)]), // prettier-ignore
       })),
     })
   } // prettier-ignore
@@ -83,6 +79,16 @@ export class Letters {
   #topicOf({ message }: DeadLetter): string {
     return this.#config.deadLetterTopic.replaceAll('{topic}', message.topic)
   }
+}
+
+function ownHeaders(
+  letter: DeadLetter,
+  partition: number,
+  { offset, timestampMs }: Fetched,
+): readonly (readonly [Buffer, Buffer])[] {
+  // prettier-ignore
+  const origin = { 'hub-topic': letter.message.topic, 'hub-partition': partition, 'hub-offset': offset, 'hub-timestamp': timestampMs } // prettier-ignore
+  return Object.entries({ ...letterHeaders(letter), ...origin }).map(([name, value]) => [Buffer.from(name), Buffer.from(String(value))]) // prettier-ignore
 }
 
 function putProblem(error: unknown, topic: string): HubError {

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
 
-import { HubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
 import type { Clock, DeadLetter } from '../../src/sdk/index.ts'
 import type { Link } from './dial.ts'
 
@@ -112,13 +112,7 @@ function propertiesOf(letter: DeadLetter, original: ConsumeMessage, queue: strin
     headers: {
       ...Object.fromEntries(headers),
       [LETTER_ID]: id,
-      'hub-reason': letter.reason,
-      'hub-function': letter.function,
-      'hub-attempts': letter.attempts,
-      ...(letter.status === undefined ? {} : { 'hub-status': letter.status }),
-      'hub-failed-at': new Date(letter.failedAtMs).toISOString(),
-      'hub-connector': letter.message.source,
-      'hub-event-id': letter.message.id,
+      ...letterHeaders(letter),
       'hub-queue': queue,
       'hub-exchange': fields.exchange,
       'hub-routing-key': fields.routingKey,
