@@ -17,6 +17,8 @@ export interface FeedOptions {
   readonly context: Pick<SourceContext, 'clock' | 'log'>
   /** Resolves when the first may be pulled. */
   ready(signal: AbortSignal): Promise<void>
+  /** Resolves when what the server has sent has been read. */
+  flush(): Promise<void>
   /** Undefined while the consumer is there. */
   missing(): Promise<HubError | undefined>
   /** The consumer is gone, or cannot be asked for. */
@@ -36,10 +38,12 @@ export class Feed {
     void this.#run()
   }
 
-  /** What was pulled still arrives; nothing more is. Idempotent. */
+  /** Nothing more is pulled. What the server has sent already is still taken: else it would come again after `ackWait`. Idempotent. */
   stop(): void {
+    if (this.#stop.signal.aborted) return
     this.#stop.abort()
-    this.#messages?.stop()
+    const end = (): void => this.#messages?.stop()
+    this.#options.flush().then(end, end)
   }
 
   /** Never rejects. */
@@ -51,7 +55,7 @@ export class Feed {
       if (this.#isOver) return
       try {
         this.#messages = await consumer.fetch({ max_messages: batch, expires: EXPIRES_MS })
-        if (this.#isOver) this.#messages.stop()
+        if (this.#stop.signal.aborted) this.#messages.stop()
         for await (const message of this.#messages) held.take(message)
       } catch (error) {
         if (this.#isOver) return

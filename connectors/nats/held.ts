@@ -16,6 +16,8 @@ export interface HeldOptions {
   readonly confirmMs: number
   readonly ackWaitMs: number
   readonly clock: Clock
+  /** The order of the stream matters, also of what comes again. */
+  readonly isOrdered: boolean
   toEvent(message: JsMsg): EventMessage
 }
 
@@ -138,14 +140,14 @@ export class Held {
     this.#wake()
   }
 
-  /** Nobody pulls any more: what was not handed out goes back at once, the rest can still be settled. */
+  /**
+   * Nobody pulls any more: what was not handed out goes back at once, the rest can still be settled. Where it is ordered all
+   * of it waits for `giveBack`: the server delivers again in the order in which it is given back.
+   */
   release(): void {
     this.#unread()
-    this.#state = 'ended'
-    for (const { key, message } of this.#ahead.splice(0)) {
-      this.#entries.delete(key)
-      this.#say(replyOf(message), '-NAK')
-    }
+    this.#state = this.#options.isOrdered ? 'between' : 'ended'
+    if (!this.#options.isOrdered) this.#refuse(this.#ahead.splice(0))
     this.#buffer.end()
     this.#wake()
   }
@@ -153,8 +155,17 @@ export class Held {
   /** Gives everything back at once, for other replicas or the next start. */
   giveBack(): void {
     this.release()
-    for (const { message } of this.#entries.values()) this.#say(replyOf(message), '-NAK')
-    this.#entries.clear()
+    this.#state = 'ended'
+    this.#ahead = []
+    this.#refuse([...this.#entries.values()])
+  }
+
+  #refuse(entries: readonly Entry[]): void {
+    const sequence = ({ message }: Entry): number => message.info.streamSequence
+    for (const entry of entries.toSorted((left, right) => sequence(left) - sequence(right))) {
+      this.#entries.delete(entry.key)
+      this.#say(replyOf(entry.message), '-NAK')
+    }
   }
 
   #handOut(): void {

@@ -72,6 +72,7 @@ export class JetStreamSource implements Source {
       confirmMs: config.connectTimeout,
       ackWaitMs: config.ackWait,
       clock: context.clock,
+      isOrdered: config.orderingToken !== undefined,
       toEvent: (message) => streamEvent(message, context.instance, config.orderingToken),
     })
   }
@@ -180,7 +181,7 @@ export class JetStreamSource implements Source {
   }
 
   async #read(connection: Connection, subject: string, subjects: number): Promise<Reading> {
-    const { manager, client } = connection
+    const { nats, manager, client } = connection
     const places = await this.#streams.places(manager, subject)
     // What is pulled ahead waits in memory, for every subject: a share of the bound each.
     const batch = Math.max(1, Math.min(PULLED_AT_ONCE_MAX, Math.floor(this.#context.unsettledMax / subjects)))
@@ -195,6 +196,7 @@ export class JetStreamSource implements Source {
           batch,
           context: this.#context,
           ready: (signal) => this.#untilReturned(manager, { stream, consumer: name }, signal),
+          flush: () => nats.flush(),
           missing: () => this.#missing(manager, { stream, consumer: name }),
           lost: (error) => this.#lost(connection, error),
         }),
