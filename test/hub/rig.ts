@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 
 import { readHubConfig } from '../../src/hub/config.ts'
+import type { ReadConfigOptions } from '../../src/hub/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { systemClock } from '../../src/sdk/index.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
@@ -88,22 +89,19 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-export interface HubRig extends AsyncDisposable {
+export interface RunningHub extends AsyncDisposable {
   readonly hub: Hub
-  readonly broker: LoopbackBroker
   readonly log: string[]
   /** Answer of the admin server. */
   readonly admin: (path: string, init?: RequestInit) => Promise<Response>
 }
 
-export interface HubRigOptions {
-  readonly env?: Readonly<Record<string, string>>
-}
-
-/** Started, with one connector `orders`. */
-export async function startHub(gatewayUrl: string, { env = {} }: HubRigOptions = {}): Promise<HubRig> {
-  const broker = new LoopbackBroker(systemClock, PASSWORD)
-  await broker.start()
+/** Started, with a state folder of its own. */
+export async function runHub(
+  gatewayUrl: string,
+  env: Readonly<Record<string, string>>,
+  connectors: Pick<ReadConfigOptions, 'types' | 'overlay'>,
+): Promise<RunningHub> {
   const stateDir = mkdtempSync(join(tmpdir(), 'hub-test-'))
   const config = await readHubConfig({
     env: {
@@ -114,27 +112,47 @@ export async function startHub(gatewayUrl: string, { env = {} }: HubRigOptions =
       HUB_ADMIN_PORT: '0',
       ...env,
     },
-    overlay: { orders: { type: LOOPBACK, port: broker.port, password: PASSWORD } },
+    ...connectors,
   })
   const log: string[] = []
   const logger = createLogger({ level: 'debug', format: 'json', color: false, secretNames: ['password'], write: (line) => void log.push(line) }) // prettier-ignore
   const hub = new Hub(config, { logger })
+  const dispose = async (): Promise<void> => {
+    await hub.stop()
+    rmSync(stateDir, { recursive: true, force: true })
+  }
   try {
     await hub.start()
   } catch (error) {
-    await hub.stop()
-    await broker.stop()
+    await dispose()
     throw error
   }
+  return { hub, log, admin: (path, init) => fetch(`${hub.adminAddress}${path}`, init), [Symbol.asyncDispose]: dispose }
+}
+
+export interface HubRig extends RunningHub {
+  readonly broker: LoopbackBroker
+}
+
+export interface HubRigOptions {
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Started, with one connector `orders` on the loopback broker. */
+export async function startHub(gatewayUrl: string, { env = {} }: HubRigOptions = {}): Promise<HubRig> {
+  const broker = new LoopbackBroker(systemClock, PASSWORD)
+  await broker.start()
+  const overlay = { orders: { type: LOOPBACK, port: broker.port, password: PASSWORD } }
+  const running = await runHub(gatewayUrl, env, { overlay }).catch(async (error: unknown) => {
+    await broker.stop()
+    throw error
+  })
   return {
-    hub,
+    ...running,
     broker,
-    log,
-    admin: (path, init) => fetch(`${hub.adminAddress}${path}`, init),
     async [Symbol.asyncDispose]() {
-      await hub.stop()
+      await running[Symbol.asyncDispose]()
       await broker.stop()
-      rmSync(stateDir, { recursive: true, force: true })
     },
   }
 }
@@ -148,4 +166,4 @@ export function until(condition: () => boolean | Promise<boolean>, what: string)
   )
 }
 
-export const isReady = async ({ admin }: HubRig): Promise<boolean> => (await admin('/readyz')).status === 200
+export const isReady = async ({ admin }: RunningHub): Promise<boolean> => (await admin('/readyz')).status === 200
