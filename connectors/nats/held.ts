@@ -3,17 +3,15 @@
 // again. Owned by jetstream-source.ts.
 
 import type { JsMsg } from '@nats-io/jetstream'
-import { errors } from '@nats-io/transport-node'
 import type { NatsConnection, Payload } from '@nats-io/transport-node'
 
 import { DeliveryBuffer } from '../../src/sdk/index.ts'
 import type { Clock, Delivery, EventMessage, HubError, Settlement, SettleResult } from '../../src/sdk/index.ts'
+import { Flushes } from './flushes.ts'
 import { understandsReasons } from './version.ts'
 
 export interface HeldOptions {
   readonly unsettledMax: number
-  /** How long the server may take to confirm a settlement. Milliseconds. */
-  readonly confirmMs: number
   readonly ackWaitMs: number
   readonly clock: Clock
   /** The order of the stream matters, also of what comes again. */
@@ -48,7 +46,7 @@ export class Held {
   /** Settled, and the server could not be told: the subject to tell it on, and what. */
   readonly #untold = new Map<string, { readonly reply: string; readonly payload: Payload }>()
   #waiting: (() => void)[] = []
-  #nats: NatsConnection | undefined
+  #flushes: Flushes | undefined
   #touchedAtMs: number
   /** `between` two connections, what still comes of the last one is kept. */
   #state: 'reading' | 'between' | 'ended' = 'between'
@@ -74,7 +72,7 @@ export class Held {
     const { clock, ackWaitMs, unsettledMax } = this.#options
     this.#unread()
     this.#buffer = new DeliveryBuffer(unsettledMax)
-    this.#nats = nats
+    this.#flushes = new Flushes(nats)
     this.#state = 'reading'
     // Somebody else may have them by now.
     if (clock.monotonic() - this.#touchedAtMs > ackWaitMs)
@@ -207,32 +205,32 @@ export class Held {
     }
     this.#remember(key)
     if (settlement.kind === 'ack') await this.#confirm(key, reply, ACK)
-    else await this.#confirm(key, reply, understandsReasons(this.#nats?.info?.version) ? `+TERM ${settlement.reason}` : '+TERM') // prettier-ignore
+    else await this.#confirm(key, reply, understandsReasons(this.#flushes?.nats.info?.version) ? `+TERM ${settlement.reason}` : '+TERM') // prettier-ignore
     return 'settled'
   }
 
-  /** Never rejects: what is not confirmed is told again over the next connection. */
+  /** Never rejects: what the server is not sure to have read is told again over the next connection. */
   async #confirm(key: string, reply: string, payload: Payload): Promise<void> {
+    const flushes = this.#flushes
     try {
-      if (!this.#isConnected) throw new Error('not connected')
-      await this.#nats?.request(reply, payload, { timeout: this.#options.confirmMs })
+      if (flushes === undefined || !this.#say(reply, payload)) throw new Error('not connected')
+      await flushes.done()
       this.#untold.delete(key)
-    } catch (error) {
-      // A consumer that is not there any more delivers nothing again.
-      if (error instanceof errors.NoRespondersError) this.#untold.delete(key)
-      else this.#untold.set(key, { reply, payload })
+    } catch {
+      this.#untold.set(key, { reply, payload })
     }
   }
 
   /** False without a connection. */
   #say(reply: string, payload: Payload): boolean {
     if (!this.#isConnected) return false
-    this.#nats?.publish(reply, payload)
+    this.#flushes?.nats.publish(reply, payload)
     return true
   }
 
   get #isConnected(): boolean {
-    return this.#nats !== undefined && !this.#nats.isClosed() && !this.#nats.isDraining()
+    const nats = this.#flushes?.nats
+    return nats !== undefined && !nats.isClosed() && !nats.isDraining()
   }
 
   #remember(key: string): void {

@@ -69,7 +69,6 @@ export class JetStreamSource implements Source {
     this.#streams = new Streams(config, context, this.#durable)
     this.#held = new Held({
       unsettledMax: context.unsettledMax,
-      confirmMs: config.connectTimeout,
       ackWaitMs: config.ackWait,
       clock: context.clock,
       isOrdered: config.orderingToken !== undefined,
