@@ -9,7 +9,7 @@ export class BareLoop {
   readonly #pool: Pool
   readonly #waiting: { readonly body: Uint8Array; readonly acknowledge: Acknowledge }[] = []
   #free: number
-  #onRoom: () => void = () => {}
+  #forRoom: (() => void)[] = []
 
   constructor(gatewayUrl: string, concurrency: number) {
     this.#pool = new Pool(gatewayUrl, { connections: concurrency, pipelining: 1 })
@@ -23,7 +23,7 @@ export class BareLoop {
 
   /** Resolves when fewer than so many wait. */
   async room(max: number): Promise<void> {
-    while (this.#waiting.length >= max) await new Promise<void>((resolve) => (this.#onRoom = resolve))
+    while (this.#waiting.length >= max) await new Promise<void>((resolve) => this.#forRoom.push(resolve))
   }
 
   async #run(topic: string, body: Uint8Array, acknowledge: Acknowledge): Promise<void> {
@@ -41,7 +41,7 @@ export class BareLoop {
       })
       await answer.body.dump()
       if (answer.statusCode < 300) next.acknowledge()
-      this.#onRoom()
+      for (const resume of this.#forRoom.splice(0)) resume()
     }
     this.#free += 1
   }
