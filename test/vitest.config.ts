@@ -1,12 +1,16 @@
 import { defineConfig } from 'vitest/config'
 
+import Sequencer from './sequencer.ts'
+
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/**/*.test.ts', 'connectors/**/*.test.ts'],
     reporters: [process.env['CI'] === undefined ? 'default' : 'dot', './test/reporter.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // More than this machine may have cores: many of them wait for servers.
+    maxWorkers: 4,
+    sequence: { sequencer: Sequencer },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     globalSetup: ['test/guard.ts', 'test/servers/global-setup.ts'],

@@ -27,7 +27,8 @@ export interface SupervisorStatus {
   readonly unsettled: number
 }
 
-const RECONNECT = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as const
+/** A refused connection costs little, and whoever restarts a broker waits for us. */
+const RECONNECT = { minWaitMs: 250, maxWaitMs: 5000, jitter: 'equal' } as const
 /** A connector that held this long starts its back-off anew. */
 const STABLE_MS = 60_000
 /** Credentials and TLS are not mended by waiting a moment, but a rotated secret is: try, rarely. */

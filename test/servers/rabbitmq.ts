@@ -229,8 +229,9 @@ function configuration({ tls, config = [] }: RabbitOptions, ports: Ports): strin
     `default_user = ${USER}`,
     `default_pass = ${PASSWORD}`,
     'log.console.level = warning',
-    // What the management API says is not older than this.
-    'collect_statistics_interval = 1000',
+    // What the management API says is not older than this; it samples as often as the finest history that it keeps.
+    'collect_statistics_interval = 500',
+    ...['global', 'basic', 'detailed'].map((policy) => `management.sample_retention_policies.${policy}.minute = 1`),
   ]
   if (tls !== undefined)
     lines.push(
