@@ -14,7 +14,7 @@ let topics = 0
 
 export async function startKafkaBroker(): Promise<TestBroker> {
   const sasl = { mechanism: 'PLAIN', username: 'hub', password: PASSWORD } as const
-  const server = await startKafka({ sasl }).catch((error: unknown) => {
+  const server = await startKafka({ sasl: [sasl] }).catch((error: unknown) => {
     throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
   })
   const kafka = clientOf(`127.0.0.1:${server.plainPort}`)

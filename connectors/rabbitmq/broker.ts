@@ -9,7 +9,7 @@ import { ServerUnavailable } from '../../test/servers/provide.ts'
 import { startRabbit } from '../../test/servers/rabbitmq.ts'
 import type { RabbitServer } from '../../test/servers/rabbitmq.ts'
 
-/** What the suite is run against; all of them are queues of one server each. */
+/** What the suite is run against. */
 export interface BrokerChoice {
   readonly type: 'classic' | 'quorum'
   /** The source gives retries back to the broker. */
@@ -24,8 +24,14 @@ const EXCHANGE = 'conformance'
 const LETTERS = 'conformance-letters'
 let topics = 0
 
-export async function startRabbitBroker(choice: BrokerChoice): Promise<TestBroker> {
-  const server = await startRabbit().catch((error: unknown) => {
+/** Started at the first call, for several runs of the suite. Whoever shares it ends it. */
+export function sharedRabbit(): () => Promise<RabbitServer> {
+  let started: Promise<RabbitServer> | undefined
+  return () => (started ??= startRabbit())
+}
+
+export async function startRabbitBroker(start: () => Promise<RabbitServer>, choice: BrokerChoice): Promise<TestBroker> {
+  const server = await start().catch((error: unknown) => {
     throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
   })
   /** Quorum queues that a SIGKILL could take away. */
@@ -91,7 +97,7 @@ export async function startRabbitBroker(choice: BrokerChoice): Promise<TestBroke
       await server.kill()
     },
     start: () => server.start(),
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }
 

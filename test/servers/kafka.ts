@@ -15,10 +15,13 @@ import type { Progress } from './provide.ts'
 import { externalServer, pickPorts, startServer } from './server.ts'
 import type { Server } from './server.ts'
 
+export type KafkaLogin = KafkaCredentials | { readonly mechanism: 'OAUTHBEARER' }
+
 export interface KafkaOptions {
   /** Nothing is configured and nothing is stopped: the server of HUB_TEST_KAFKA_URL will do. */
   readonly any?: boolean
-  readonly sasl?: KafkaCredentials | { readonly mechanism: 'OAUTHBEARER' }
+  /** Each of them is a way in. */
+  readonly sasl?: readonly KafkaLogin[]
   /** Files of `createCertificates`. */
   readonly tls?: {
     readonly caFile: string
@@ -129,9 +132,8 @@ async function ready(address: KafkaAddress): Promise<void> {
   if (brokers.length === 0 || controller < 0) throw new Error('no broker has registered')
 }
 
-function scramUsers(sasl: KafkaOptions['sasl']): readonly string[] {
-  if (sasl === undefined || sasl.mechanism === 'PLAIN' || sasl.mechanism === 'OAUTHBEARER') return []
-  return [`${sasl.mechanism}=[name=${sasl.username},password=${sasl.password}]`]
+function scramUsers(logins: readonly KafkaLogin[] = []): readonly string[] {
+  return logins.flatMap((login) => (login.mechanism === 'PLAIN' || login.mechanism === 'OAUTHBEARER' ? [] : [`${login.mechanism}=[name=${login.username},password=${login.password}]`])) // prettier-ignore
 }
 
 function configuration(options: KafkaOptions, folder: string, ports: Ports): string {
@@ -177,22 +179,19 @@ const SETTINGS = [
   'broker.heartbeat.interval.ms=500',
 ]
 
-function saslSettings(sasl: NonNullable<KafkaOptions['sasl']>): readonly string[] {
+function saslSettings(logins: readonly KafkaLogin[]): readonly string[] {
   const listener = 'listener.name.client'
-  const { mechanism } = sasl
-  if (mechanism === 'OAUTHBEARER')
-    return [
-      `${listener}.sasl.enabled.mechanisms=${mechanism}`,
-      // Takes unsecured tokens: its validator is the one that Kafka has for development.
-      `${listener}.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
-    ]
-  const { username, password } = sasl
-  const [login, users] =
-    mechanism === 'PLAIN' ? ['plain.Plain', ` user_${username}="${password}"`] : ['scram.Scram', '']
   return [
-    `${listener}.sasl.enabled.mechanisms=${mechanism}`,
-    `${listener}.${mechanism.toLowerCase()}.sasl.jaas.config=org.apache.kafka.common.security.${login}LoginModule required${users};`,
+    `${listener}.sasl.enabled.mechanisms=${logins.map(({ mechanism }) => mechanism).join(',')}`,
+    ...logins.map((login) => `${listener}.${login.mechanism.toLowerCase()}.sasl.jaas.config=org.apache.kafka.common.security.${jaas(login)};`), // prettier-ignore
   ]
+}
+
+function jaas(login: KafkaLogin): string {
+  if (login.mechanism === 'PLAIN') return `plain.PlainLoginModule required user_${login.username}="${login.password}"`
+  // Takes unsecured tokens: its validator is the one that Kafka has for development.
+  if (login.mechanism === 'OAUTHBEARER') return 'oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker"' // prettier-ignore
+  return 'scram.ScramLoginModule required'
 }
 
 function tlsSettings(
