@@ -1,12 +1,11 @@
 // One connection to one broker: options from the configuration, TLS and SASL. Called by cluster.ts and letters.ts.
 
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 
 import { Connection } from '@platformatic/kafka'
 import type { ConnectionOptions, SASLOptions } from '@platformatic/kafka'
 
-import { HubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { fetchToken } from './oauth.ts'
@@ -78,26 +77,9 @@ export function hangUp(connection: Connection): void {
 }
 
 function tlsOf({ tls }: KafkaConfig): ConnectionOptions['tls'] | undefined {
-  const { enabled, caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
-  if (!enabled && caFile === undefined && certFile === undefined && serverName === undefined && !insecureSkipVerify) return undefined // prettier-ignore
-  return {
-    ...(caFile === undefined ? {} : { ca: readPem(caFile, 'caFile') }),
-    ...(certFile === undefined ? {} : { cert: readPem(certFile, 'certFile') }),
-    ...(keyFile === undefined ? {} : { key: readPem(keyFile, 'keyFile') }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    rejectUnauthorized: !insecureSkipVerify,
-  }
-}
-
-function readPem(path: string, key: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw new HubError('HUB_SOURCE_TLS', `tls.${key} cannot be read: ${errorText(error)}`, {
-      cause: error,
-      hint: `Set tls.${key} to a readable PEM file.`,
-    })
-  }
+  const { enabled, caFile, certFile, serverName, insecureSkipVerify } = tls
+  const isWanted = enabled || caFile !== undefined || certFile !== undefined || serverName !== undefined || insecureSkipVerify // prettier-ignore
+  return isWanted ? tlsSettings(tls) : undefined
 }
 
 function saslOf(config: KafkaConfig): SASLOptions | undefined {

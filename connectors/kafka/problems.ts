@@ -2,7 +2,7 @@
 
 import { GenericError } from '@platformatic/kafka'
 
-import { HubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, errorText, isTlsFailure } from '../../src/sdk/index.ts'
 
 /** Kafka's names of errors (protocol guide, "Error Codes") that mean that the login was refused. */
 const AUTH_IDS = new Set(['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'])
@@ -13,8 +13,6 @@ const FORBIDDEN_IDS = new Set([
   'INVALID_GROUP_ID',
 ])
 const PROTOCOL_IDS = new Set(['UNSUPPORTED_VERSION', 'INCONSISTENT_GROUP_PROTOCOL', 'UNSUPPORTED_FOR_MESSAGE_FORMAT'])
-/** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
 /** The library's words for a plain port met with TLS and the other way round; it has no class for them. */
 const TLS_TEXT = /^(TLS handshake failed|Broker requires TLS)/
 
@@ -56,7 +54,7 @@ export function kafkaProblem(error: unknown, where: string): HubError {
   const options = { cause: error, ...(hint === undefined ? {} : { hint }) }
   if (ids.some((id) => AUTH_IDS.has(id)) || chain.some((one) => (one as { code?: string }).code === 'PLT_KFK_AUTHENTICATION'))
     return new HubError('HUB_SOURCE_AUTH', text, options) // prettier-ignore
-  if (chain.some((one) => TLS_CODE.test((one as NodeJS.ErrnoException).code ?? '') || TLS_TEXT.test(one.message)))
+  if (chain.some((one) => isTlsFailure(one) || TLS_TEXT.test(one.message)))
     return new HubError('HUB_SOURCE_TLS', text, options)
   if (ids.some((id) => FORBIDDEN_IDS.has(id))) return new HubError('HUB_SOURCE_FORBIDDEN', text, options)
   if (ids.some((id) => PROTOCOL_IDS.has(id))) return new HubError('HUB_SOURCE_PROTOCOL', text, options)

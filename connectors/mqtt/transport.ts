@@ -1,6 +1,5 @@
 // Opens the byte stream to a broker: TCP, TLS or WebSocket. Knows nothing of MQTT. There is no fallback from TLS.
 
-import { readFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
@@ -8,7 +7,7 @@ import type { ConnectionOptions } from 'node:tls'
 
 import { createWebSocketStream, WebSocket } from 'ws'
 
-import { HubError, errorText, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, errorText, redactUrl, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf, tlsFields } from '../../src/sdk/index.ts'
 
 export interface TransportOptions {
@@ -91,24 +90,7 @@ export function isSecure(url: string): boolean {
 function tlsOptions({ tls }: TransportOptions, url: URL): ConnectionOptions {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const isAddress = /^[\d.]+$|:/.test(host)
-  return {
-    ...(tls.caFile === undefined ? {} : { ca: readPem(tls.caFile, 'tls.caFile') }),
-    ...(tls.certFile === undefined ? {} : { cert: readPem(tls.certFile, 'tls.certFile') }),
-    ...(tls.keyFile === undefined ? {} : { key: readPem(tls.keyFile, 'tls.keyFile') }),
-    ...(tls.serverName === undefined ? (isAddress ? {} : { servername: host }) : { servername: tls.serverName }),
-    rejectUnauthorized: !tls.insecureSkipVerify,
-  }
-}
-
-function readPem(path: string, key: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw new HubError('HUB_SOURCE_TLS', `${key} cannot be read: ${errorText(error)}`, {
-      cause: error,
-      hint: `Set ${key} to a readable PEM file.`,
-    })
-  }
+  return { ...(isAddress ? {} : { servername: host }), ...tlsSettings(tls) }
 }
 
 function failure(address: string, secure: boolean, error: unknown): HubError {

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect, credsAuthenticator, nkeyAuthenticator } from '@nats-io/transport-node'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 
-import { HubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, errorText, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { addressesOf, dialProblem } from './problems.ts'
@@ -59,28 +59,10 @@ function optionsOf(config: NatsConfig, name: string): ConnectionOptions {
 
 /** With these the client refuses a server that has no TLS, before it sends credentials. */
 function tlsOf({ servers, tls }: NatsConfig): ConnectionOptions['tls'] | undefined {
-  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
+  const { caFile, certFile, serverName, insecureSkipVerify } = tls
   const isWanted = servers.some((server) => /^tls:/i.test(server)) || caFile !== undefined || certFile !== undefined
   if (!isWanted && serverName === undefined && !insecureSkipVerify) return undefined
-  for (const [key, file] of Object.entries({ caFile, certFile, keyFile })) if (file !== undefined) readPem(file, key)
-  return {
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(certFile === undefined ? {} : { certFile }),
-    ...(keyFile === undefined ? {} : { keyFile }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...(insecureSkipVerify ? { rejectUnauthorized: false } : {}),
-  }
-}
-
-function readPem(path: string, key: string): void {
-  try {
-    readFileSync(path)
-  } catch (error) {
-    throw new HubError('HUB_SOURCE_TLS', `tls.${key} cannot be read: ${errorText(error)}`, {
-      cause: error,
-      hint: `Set tls.${key} to a readable PEM file.`,
-    })
-  }
+  return tlsSettings(tls)
 }
 
 const HINT_CREDS = 'Set credsFile to a readable credentials file, as nsc writes it.'

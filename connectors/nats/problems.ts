@@ -2,7 +2,7 @@
 
 import { errors } from '@nats-io/transport-node'
 
-import { HubError, errorText, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, errorText, isTlsFailure, redactUrl } from '../../src/sdk/index.ts'
 
 /** Without credentials, for messages. */
 export function addressesOf(servers: readonly string[]): string {
@@ -16,8 +16,6 @@ export function lostProblem(addresses: string, text: string, cause?: unknown): H
   })
 }
 
-/** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
 /** Of a seed that is none; the client does not export its class. */
 const NKEYS_ERROR = 'NKeysError'
 /** What the client says of a server without TLS; it has no class of its own. */
@@ -30,7 +28,7 @@ export function dialProblem(error: unknown, addresses: string): HubError {
   const text = `${addresses}: ${chain.map(errorText).join(': ')}`
   const isAuth = chain.some((at) => at instanceof errors.AuthorizationError || at instanceof errors.UserAuthenticationExpiredError || at?.constructor.name === NKEYS_ERROR) // prettier-ignore
   if (isAuth) return new HubError('HUB_SOURCE_AUTH', text, { cause: error })
-  const isTls = chain.some((at) => TLS_CODE.test((at as NodeJS.ErrnoException).code ?? '') || NO_TLS.test(errorText(at))) // prettier-ignore
+  const isTls = chain.some((at) => isTlsFailure(at) || NO_TLS.test(errorText(at))) // prettier-ignore
   if (isTls) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
   return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
 }

@@ -1,12 +1,11 @@
 // One attempt to reach a broker: options from the configuration, errors that say what to do. Called by rabbit-source.ts.
 
-import { readFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 
 import amqp from 'amqplib'
 import type { ChannelModel, Options, SocketOptions } from 'amqplib'
 
-import { HubError, errorText, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, errorText, isTlsFailure, redactUrl, tlsSettings } from '../../src/sdk/index.ts'
 import type { Clock, ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 
@@ -115,42 +114,16 @@ function optionsOf(config: RabbitConfig, name: string): { address: Options.Conne
       timeout: connectTimeout,
       clientProperties: { connection_name: name },
       ...(auth === 'external' ? { credentials: amqp.credentials.external() } : {}),
-      ...(url.protocol === 'amqps:' ? tlsOf(config) : {}),
+      ...(url.protocol === 'amqps:' ? tlsSettings(config.tls) : {}),
     },
   }
 }
-
-function tlsOf({ tls }: RabbitConfig): SocketOptions {
-  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
-  return {
-    ...(caFile === undefined ? {} : { ca: readPem(caFile, 'caFile') }),
-    ...(certFile === undefined ? {} : { cert: readPem(certFile, 'certFile') }),
-    ...(keyFile === undefined ? {} : { key: readPem(keyFile, 'keyFile') }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...(insecureSkipVerify ? { rejectUnauthorized: false } : {}),
-  }
-}
-
-function readPem(path: string, key: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw new HubError('HUB_SOURCE_TLS', `tls.${key} cannot be read: ${errorText(error)}`, {
-      cause: error,
-      hint: `Set tls.${key} to a readable PEM file.`,
-    })
-  }
-}
-
-/** Node's and OpenSSL's names for what is wrong with certificates and handshakes. */
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/
 
 /** The client hands the broker's words on as text. */
 function dialProblem(error: unknown, config: RabbitConfig): HubError {
   if (error instanceof HubError) return error
   const text = `${addressOf(config)}: ${errorText(error)}`
-  if (TLS_CODE.test((error as NodeJS.ErrnoException).code ?? ''))
-    return new HubError('HUB_SOURCE_TLS', text, { cause: error })
+  if (isTlsFailure(error)) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
   if (text.includes('ACCESS_REFUSED')) return new HubError('HUB_SOURCE_AUTH', text, { cause: error })
   if (text.includes('SASL mechanism'))
     return new HubError('HUB_SOURCE_AUTH', text, {
