@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { Connection } from '@platformatic/kafka'
 import type { ConnectionOptions, SASLOptions } from '@platformatic/kafka'
 
-import { HubError, tlsSettings } from '../../src/sdk/index.ts'
+import { HubError, orAborted, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { fetchToken } from './oauth.ts'
@@ -46,19 +46,13 @@ export async function dial(
   signal.throwIfAborted()
   const connection = new Connection(clientId, { ...connectionOptions(config, host), requestTimeout: answerMs })
   connection.on('error', (error) => void failures.set(connection, error))
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = (): void => aborted.reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
   try {
-    await Promise.race([connection.connect(host, port), aborted.promise])
+    await orAborted(Promise.resolve(connection.connect(host, port)), signal)
     return connection
   } catch (error) {
     hangUp(connection)
     signal.throwIfAborted()
     throw kafkaProblem(error, `${host}:${port}`)
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-    aborted.promise.catch(() => undefined)
   }
 }
 

@@ -1,6 +1,6 @@
 // The Kafka source: what outlives a connection. Each connect makes a session, see session.ts.
 
-import { HubError } from '../../src/sdk/index.ts'
+import { HubError, orAborted } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   ProbeReport,
@@ -117,20 +117,5 @@ export class KafkaSource implements Source {
 
   #lostProblem(text: string): HubError {
     return new HubError('HUB_SOURCE_LOST', `${this.#config.brokers.join(', ')}: ${text}`, { canRetry: true })
-  }
-}
-
-/** The outcome of the work, or the signal's reason when that comes first; the work goes on. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>()
-  const abort = (): void => aborted.reject(signal.reason as Error)
-  if (signal.aborted) abort()
-  else signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([work, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
-    work.catch(() => undefined)
-    aborted.promise.catch(() => undefined)
   }
 }

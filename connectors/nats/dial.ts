@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect, credsAuthenticator, nkeyAuthenticator } from '@nats-io/transport-node'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 
-import { HubError, errorText, tlsSettings } from '../../src/sdk/index.ts'
+import { HubError, errorText, orAborted, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { addressesOf, dialProblem } from './problems.ts'
@@ -19,19 +19,13 @@ export type NatsConfig = ConfigOf<typeof manifest.fields>
 export async function dial(config: NatsConfig, name: string, signal: AbortSignal): Promise<NatsConnection> {
   signal.throwIfAborted()
   const connecting = connect(optionsOf(config, name))
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = (): void => aborted.reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
   try {
-    return await Promise.race([connecting, aborted.promise])
+    return await orAborted(connecting, signal)
   } catch (error) {
     // Too late to be wanted, should it still succeed.
     connecting.then((late) => late.close(), () => undefined) // prettier-ignore
     signal.throwIfAborted()
     throw dialProblem(error, addressesOf(config.servers))
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-    aborted.promise.catch(() => undefined)
   }
 }
 

@@ -1,5 +1,6 @@
 // Everything a connector is written against. A connector imports from here and from its broker's client, nothing else.
 
+export * from './abort.ts'
 export * from './backoff.ts'
 export * from './clock.ts'
 export * from './delivery-buffer.ts'
