@@ -23,7 +23,7 @@ async function startBroker(): Promise<FaultBroker> {
       return run
     },
     environment: ({ proxied }) => ({
-      HUB_RABBITMQ_URL: proxied ? server.url.replace(`:${server.port}`, `:${proxy.port}`) : server.url,
+      rabbitmq_url: proxied ? server.url.replace(`:${server.port}`, `:${proxy.port}`) : server.url,
       HUB_RABBITMQ_ORDERING_KEY: 'header:key',
       HUB_RABBITMQ_HEARTBEAT: '1s',
       HUB_RABBITMQ_CONNECT_TIMEOUT: '2s',

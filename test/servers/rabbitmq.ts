@@ -262,6 +262,8 @@ function environment(folder: string, ports: Ports): readonly string[] {
     RABBITMQ_FEATURE_FLAGS_FILE: join(data, 'feature_flags'),
     RABBITMQ_PID_FILE: join(folder, 'pid'),
     RABBITMQ_LOGS: '-',
+    // Schedulers that spin while they wait would spin on the cores of the tests.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+sbwt none +sbwtdcpu none +sbwtdio none',
     RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq'),
     RABBITMQ_ADVANCED_CONFIG_FILE: join(folder, 'advanced.config'),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
