@@ -9,7 +9,7 @@ export default defineConfig({
     reporters: [process.env['CI'] === undefined ? 'default' : 'dot', './test/reporter.ts'],
     pool: 'forks',
     // More than this machine may have cores: many of them wait for servers.
-    maxWorkers: 4,
+    maxWorkers: 5,
     sequence: { sequencer: Sequencer },
     testTimeout: 30_000,
     hookTimeout: 60_000,
