@@ -57,6 +57,11 @@ describe('a partition', () => {
     expect(partition.commit().offset).toBe(20n)
   })
 
+  test('takes more records at once than a call takes arguments', () => {
+    const partition = filled(300_000, { aheadMax: 1 })
+    expect([partition.waiting, partition.position]).toEqual([300_000, 300_000n])
+  })
+
   test('a commit that failed is carried by the next one', async () => {
     const partition = filled(2)
     const handed = handOutAll(partition)

@@ -104,7 +104,8 @@ export class Partition {
 
   /** @param next where fetching goes on, behind markers and gaps */
   accept(records: readonly Fetched[], next: bigint): void {
-    this.#fetched.push(...records)
+    // Not spread into arguments: a compressed answer may hold more records than a call takes.
+    for (const record of records) this.#fetched.push(record)
     if (next > this.position) this.position = next
   }
 
