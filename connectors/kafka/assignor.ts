@@ -27,6 +27,27 @@ export function partitionOf(key: string): TopicPartition {
   return { topic: key.slice(0, at), partition: Number(key.slice(at + 1)) }
 }
 
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions: readonly number[]
+}
+
+/** As the protocol lists them: the partitions of each topic together. */
+export function byTopic(partitions: Iterable<TopicPartition>): { topic: string; partitions: number[] }[] {
+  const topics = new Map<string, number[]>()
+  for (const { topic, partition } of partitions) {
+    const known = topics.get(topic)
+    if (known === undefined) topics.set(topic, [partition])
+    else known.push(partition)
+  }
+  return [...topics].map(([topic, own]) => ({ topic, partitions: own }))
+}
+
+/** The reverse of `byTopic`. */
+export function eachPartition(topics: readonly TopicPartitions[]): readonly TopicPartition[] {
+  return topics.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })))
+}
+
 /**
  * @param partitions number of partitions of each topic that exists
  * @returns by member; every member is in it

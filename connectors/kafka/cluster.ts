@@ -8,7 +8,7 @@ import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
 import { dial, failureOf, hangUp } from './dial.ts'
 import type { KafkaConfig } from './dial.ts'
-import { chainOf, errorIds, kafkaProblem } from './problems.ts'
+import { answerOf, errorIds, kafkaProblem } from './problems.ts'
 
 type MetadataResponse = Awaited<ReturnType<typeof metadataV9.api.async>>
 
@@ -127,10 +127,10 @@ export class Cluster {
   async #ask<T>(request: (connection: Connection) => Promise<T>): Promise<T> {
     const connection = await this.#anyBroker()
     try {
-      return await request(connection)
+      const { answer, error } = await answerOf(request(connection))
+      if (errorIds(error).every((id) => !PASSES.has(id) || id === 'LEADER_NOT_AVAILABLE')) return answer
+      throw error
     } catch (error) {
-      const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined)
-      if (partial !== undefined && errorIds(error).every((id) => !PASSES.has(id) || id === 'LEADER_NOT_AVAILABLE')) return (partial as unknown as { response: T }).response // prettier-ignore
       throw broken(connection, error)
     }
   }
@@ -181,6 +181,17 @@ const LEADER_NOT_AVAILABLE = 5
 function protocolErrorName(code: number, topic: string): string {
   const names: Readonly<Record<number, string>> = { 3: 'does not exist', 17: 'is no name of a topic', 29: 'may not be described by this user' } // prettier-ignore
   return `${topic} ${names[code] ?? `cannot be read (Kafka error ${code})`}`
+}
+
+/** Number of partitions of each topic; 0 of one that cannot be read. */
+export function partitionCounts(
+  topics: Iterable<string>,
+  states: ReadonlyMap<string, TopicState>,
+): ReadonlyMap<string, number> {
+  return new Map([...topics].map((topic) => {
+    const state = states.get(topic)
+    return [topic, state !== undefined && 'leaders' in state ? state.leaders.length : 0]
+  })) // prettier-ignore
 }
 
 function passes(error: unknown): boolean {

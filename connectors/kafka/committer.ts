@@ -5,9 +5,10 @@ import { offsetCommitV7 } from '@platformatic/kafka'
 
 import { sleep } from '../../src/sdk/index.ts'
 import type { Clock, HubError, SourceLog } from '../../src/sdk/index.ts'
+import { partitionKey } from './assignor.ts'
 import type { Group } from './group.ts'
 import type { Commit, Partition } from './partition.ts'
-import { chainOf, errorIds, kafkaProblem } from './problems.ts'
+import { answerOf, errorIds, kafkaProblem } from './problems.ts'
 
 export interface CommitterOptions {
   readonly groupName: string
@@ -82,19 +83,15 @@ export class Committer {
 
   /** @returns false when it has to be tried again */
   async #send(round: Round): Promise<boolean> {
-    const { groupName, group, stop } = this.#options
+    const { groupName, group } = this.#options
     const { memberId, generation, instance } = group.member
     try {
       const connection = await group.connection()
-      const response = await offsetCommitV7.api.async(connection, groupName, generation, memberId, instance, this.#topics(round)) // prettier-ignore
-      return this.#answered(round, response)
+      const { answer, error } = await answerOf(offsetCommitV7.api.async(connection, groupName, generation, memberId, instance, this.#topics(round))) // prettier-ignore
+      const isComplete = this.#answered(round, answer, error)
+      if (errorIds(error).some((id) => MEMBERSHIP.has(id))) await group.refused(error, generation)
+      return isComplete
     } catch (error) {
-      const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined) as { response?: CommitResponse } | undefined // prettier-ignore
-      if (partial?.response !== undefined && !stop.aborted) {
-        const isComplete = this.#answered(round, partial.response, error)
-        if (errorIds(error).some((id) => MEMBERSHIP.has(id))) await group.refused(error, generation)
-        return isComplete
-      }
       this.#again(round)
       await group.refused(error, generation)
       return false
@@ -117,10 +114,10 @@ export class Committer {
   }
 
   #answered(round: Round, response: CommitResponse, error?: unknown): boolean {
-    const codes = new Map(response.topics.flatMap(({ name, partitions }) => partitions.map(({ partitionIndex, errorCode }) => [`${name}/${partitionIndex}`, errorCode]))) // prettier-ignore
+    const codes = new Map(response.topics.flatMap(({ name, partitions }) => partitions.map(({ partitionIndex, errorCode }) => [partitionKey(name, partitionIndex), errorCode]))) // prettier-ignore
     const refused: { readonly partition: Partition; readonly commit: Commit }[] = []
     for (const one of round) {
-      const code = codes.get(`${one.partition.topic}/${one.partition.index}`) ?? 0
+      const code = codes.get(partitionKey(one.partition.topic, one.partition.index)) ?? 0
       if (code === 0) one.partition.confirmed(one.commit)
       else if (code === UNKNOWN_TOPIC_OR_PARTITION) this.#lost(one.partition, one.commit)
       else refused.push(one)

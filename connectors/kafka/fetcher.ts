@@ -4,10 +4,11 @@ import { fetchV11 } from '@platformatic/kafka'
 
 import { sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
+import { partitionKey } from './assignor.ts'
 import type { Cluster } from './cluster.ts'
 import type { KafkaConfig } from './dial.ts'
 import type { Partition } from './partition.ts'
-import { chainOf } from './problems.ts'
+import { answerOf } from './problems.ts'
 import { recordsOf } from './records.ts'
 
 type FetchResponse = Awaited<ReturnType<typeof fetchV11.api.async>>
@@ -83,20 +84,13 @@ export class Fetcher {
     const { config, cluster, broker } = this.#options
     const connection = await cluster.connection(broker, 'fetch')
     const isolation = config.isolation === 'committed' ? READ_COMMITTED : READ_UNCOMMITTED
-    const byKey = new Map(partitions.map((partition) => [`${partition.topic}/${partition.index}`, partition]))
+    const byKey = new Map(partitions.map((partition) => [partitionKey(partition.topic, partition.index), partition]))
     const topics = requestOf(partitions, config.maxBytes)
-    let response: FetchResponse
-    try {
-      response = await fetchV11.api.async(connection, config.fetchWait, 1, config.maxBytes * ANSWER_PARTITIONS, isolation, NO_SESSION, NO_SESSION_EPOCH, topics, [], '') // prettier-ignore
-    } catch (error) {
-      const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined) as { response?: FetchResponse } | undefined // prettier-ignore
-      if (partial?.response === undefined) throw error
-      response = partial.response
-    }
+    const { answer: response } = await answerOf(fetchV11.api.async(connection, config.fetchWait, 1, config.maxBytes * ANSWER_PARTITIONS, isolation, NO_SESSION, NO_SESSION_EPOCH, topics, [], '')) // prettier-ignore
     let isComplete = response.errorCode === 0
     for (const { topicId: topic, partitions: answers } of response.responses)
       for (const answer of answers) {
-        const partition = byKey.get(`${topic}/${answer.partitionIndex}`)
+        const partition = byKey.get(partitionKey(topic, answer.partitionIndex))
         if (partition !== undefined && !partition.gone && !this.#take(partition, answer)) isComplete = false
       }
     this.#options.arrived()

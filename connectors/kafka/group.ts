@@ -15,11 +15,12 @@ import type { Connection } from '@platformatic/kafka'
 
 import { HubError, sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
-import { assign, partitionKey } from './assignor.ts'
+import { assign, byTopic, eachPartition, partitionKey } from './assignor.ts'
 import type { Member, TopicPartition } from './assignor.ts'
+import { partitionCounts } from './cluster.ts'
 import type { Cluster } from './cluster.ts'
 import type { KafkaConfig } from './dial.ts'
-import { chainOf, errorIds, kafkaProblem } from './problems.ts'
+import { answerOf, errorIds, kafkaProblem } from './problems.ts'
 
 export interface GroupEvents {
   /** Given to us; the group waits for nothing. */
@@ -167,7 +168,7 @@ export class Group {
     const assignments = this.#leads ? await this.#assignments(joined) : []
     const connection = await this.connection('join')
     const synced = await syncGroupV4.api.async(connection, this.#config.group, this.#generation, this.#memberId, this.#instance, PROTOCOL_TYPE, PROTOCOL, assignments) // prettier-ignore
-    const assigned = decodeConsumerProtocolAssignment(synced.assignment).assignedPartitions.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition }))) // prettier-ignore
+    const assigned = eachPartition(decodeConsumerProtocolAssignment(synced.assignment).assignedPartitions)
     await this.#apply(new Map(assigned.map((one) => [partitionKey(one.topic, one.partition), one])))
   }
 
@@ -181,29 +182,21 @@ export class Group {
     })
     const ask = async (): Promise<JoinResponse> =>
       joinGroupV6.api.async(await this.connection('join'), group, sessionTimeout, rebalanceTimeout, this.#memberId, this.#instance, PROTOCOL_TYPE, [{ name: PROTOCOL, metadata }]) // prettier-ignore
-    try {
-      return await ask()
-    } catch (error) {
-      // KIP-394: a new member is told its name first.
-      const named = chainOf(error).find((one) => 'response' in one) as { response?: JoinResponse } | undefined
-      if (!errorIds(error).includes('MEMBER_ID_REQUIRED') || named?.response === undefined) throw error
-      this.#memberId = named.response.memberId
-      return await ask()
-    }
+    const { answer, error } = await answerOf(ask())
+    if (error === undefined) return answer
+    // KIP-394: a new member is told its name first.
+    if (!errorIds(error).includes('MEMBER_ID_REQUIRED')) throw error
+    this.#memberId = answer.memberId
+    return await ask()
   }
 
   async #assignments({ members }: JoinResponse): Promise<{ memberId: string; assignment: Buffer }[]> {
     const group = members.map(({ memberId, metadata }): Member => {
       const { topics, ownedPartitions, generationId } = decodeConsumerProtocolSubscription(metadata)
-      const owned = ownedPartitions.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition }))) // prettier-ignore
-      return { id: memberId, topics: new Set(topics), owned, generation: generationId }
+      return { id: memberId, topics: new Set(topics), owned: eachPartition(ownedPartitions), generation: generationId }
     })
     const topics = [...new Set(group.flatMap((member) => [...member.topics]))]
-    const states = await this.#cluster.topics(topics)
-    const partitions = new Map(topics.map((topic) => {
-      const state = states.get(topic)
-      return [topic, state !== undefined && 'leaders' in state ? state.leaders.length : 0]
-    })) // prettier-ignore
+    const partitions = partitionCounts(topics, await this.#cluster.topics(topics))
     this.#assignedBy = partitions
     return [...assign(group, partitions)].map(([memberId, own]) => ({
       memberId,
@@ -292,10 +285,4 @@ export class Group {
     this.#owned = new Map()
     this.#events.lost()
   }
-}
-
-function byTopic(partitions: Iterable<TopicPartition>): { topic: string; partitions: number[] }[] {
-  const topics = new Map<string, number[]>()
-  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition])
-  return [...topics].map(([topic, own]) => ({ topic, partitions: own }))
 }

@@ -3,7 +3,7 @@
 import { listOffsetsV5, offsetFetchV6 } from '@platformatic/kafka'
 
 import { HubError } from '../../src/sdk/index.ts'
-import { partitionKey } from './assignor.ts'
+import { byTopic, partitionKey } from './assignor.ts'
 import type { TopicPartition } from './assignor.ts'
 import type { Cluster, TopicState } from './cluster.ts'
 import type { Group } from './group.ts'
@@ -48,11 +48,9 @@ async function commits(
   groupName: string,
   group: Group,
 ): Promise<ReadonlyMap<string, { readonly offset: bigint; readonly metadata: string | null }>> {
-  const topics = new Map<string, number[]>()
-  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition])
   const connection = await group.connection()
-  const asked = { groupId: groupName, topics: [...topics].map(([name, partitionIndexes]) => ({ name, partitionIndexes })) } // prettier-ignore
-  const response = await offsetFetchV6.api.async(connection, [asked], false)
+  const topics = byTopic(partitions).map(({ topic, partitions: partitionIndexes }) => ({ name: topic, partitionIndexes })) // prettier-ignore
+  const response = await offsetFetchV6.api.async(connection, [{ groupId: groupName, topics }], false)
   const found = new Map<string, { readonly offset: bigint; readonly metadata: string | null }>()
   for (const { name, partitions: answers } of response.topics)
     for (const { partitionIndex, committedOffset, metadata } of answers)

@@ -42,6 +42,20 @@ export function errorIds(error: unknown): readonly string[] {
   return chainOf(error).flatMap((one) => (one instanceof GenericError && typeof one['apiId'] === 'string' ? [one['apiId']] : [])) // prettier-ignore
 }
 
+/**
+ * The answer, also where the library throws it because parts of it are errors; then with that error.
+ * @throws what the library throws when there was no answer
+ */
+export async function answerOf<T>(asked: Promise<T>): Promise<{ readonly answer: T; readonly error: unknown }> {
+  try {
+    return { answer: await asked, error: undefined }
+  } catch (error) {
+    const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined)
+    if (partial === undefined) throw error
+    return { answer: (partial as unknown as { readonly response: T }).response, error }
+  }
+}
+
 /** @param where address or what was being done, without secrets */
 export function kafkaProblem(error: unknown, where: string): HubError {
   const chain = chainOf(error)

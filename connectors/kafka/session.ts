@@ -2,7 +2,7 @@
 
 import { HubError, sleep } from '../../src/sdk/index.ts'
 import type { SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts'
-import { Cluster } from './cluster.ts'
+import { Cluster, partitionCounts } from './cluster.ts'
 import type { TopicState } from './cluster.ts'
 import { Committer } from './committer.ts'
 import type { KafkaConfig } from './dial.ts'
@@ -179,9 +179,7 @@ export class Session {
       try {
         await this.#follow()
         const led = this.#group.groupTopics
-        const states = led.length === 0 ? this.#states : await this.#cluster.topics(led)
-        const counts = new Map([...states].map(([topic, state]) => [topic, 'leaders' in state ? state.leaders.length : 0])) // prettier-ignore
-        if (this.#group.isOutdated(counts)) this.#group.rejoin()
+        if (led.length > 0 && this.#group.isOutdated(partitionCounts(led, await this.#cluster.topics(led)))) this.#group.rejoin() // prettier-ignore
       } catch (error) {
         this.#lose(kafkaProblem(error, this.#cluster.addresses))
       }
@@ -234,6 +232,7 @@ export class Session {
     const problem = kafkaProblem(error, this.#cluster.addresses)
     try {
       if (!problem.canRetry) throw problem
+      this.#options.context.log.warn('kafka.fetch-failed', `${problem.message}; fetching is tried again`)
       await this.#findLeaders()
     } catch (cause) {
       this.#lose(kafkaProblem(cause, this.#cluster.addresses))

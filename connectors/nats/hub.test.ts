@@ -1,45 +1,18 @@
 // Core NATS through the whole hub: a function answers a request, whatever happens to the servers in between.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-
 import { connect } from '@nats-io/transport-node'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import { beforeEach, expect, test } from 'vitest'
 
-import { readHubConfig } from '../../src/hub/config.ts'
-import { Hub } from '../../src/hub/hub.ts'
-import { createLogger } from '../../src/telemetry/logger.ts'
-import { Gateway } from '../../test/hub/rig.ts'
+import { Gateway, runHub } from '../../test/hub/rig.ts'
+import type { RunningHub } from '../../test/hub/rig.ts'
 import { startNatsCluster } from '../../test/servers/nats-cluster.ts'
 import { noNats, startNats } from '../../test/servers/nats.ts'
 
 const missing = await noNats()
 beforeEach((context) => context.skip(missing !== undefined, missing))
 
-interface Running extends AsyncDisposable {
-  readonly hub: Hub
-  readonly log: readonly string[]
-}
-
-async function startHub(gateway: Gateway, env: Readonly<Record<string, string>>): Promise<Running> {
-  const stateDir = mkdtempSync(join(tmpdir(), 'hub-nats-core-'))
-  const own = { HUB_GATEWAY_URL: gateway.url, HUB_GATEWAY_REBUILD_INTERVAL: '100ms', HUB_STATE_DIR: stateDir, HUB_ADMIN_HOST: '127.0.0.1', HUB_ADMIN_PORT: '0' } // prettier-ignore
-  const config = await readHubConfig({ env: { ...own, ...env, HUB_NATS_LAYER: 'core' }, types: ['nats'] })
-  const log: string[] = []
-  const logger = createLogger({ level: 'debug', format: 'json', color: false, secretNames: [], write: (line) => void log.push(line) }) // prettier-ignore
-  const hub = new Hub(config, { logger })
-  await hub.start()
-  return {
-    hub,
-    log,
-    async [Symbol.asyncDispose]() {
-      await hub.stop()
-      rmSync(stateDir, { recursive: true, force: true })
-    },
-  }
-}
+const startHub = (gateway: Gateway, env: Readonly<Record<string, string>>): Promise<RunningHub> => runHub(gateway.url, { ...env, HUB_NATS_LAYER: 'core' }, { types: ['nats'] }) // prettier-ignore
 
 async function startGateway(): Promise<Gateway> {
   const gateway = await new Gateway().start()
@@ -77,7 +50,7 @@ test('a request is answered with what the function answers, and a failure says s
   expect(failed.headers?.get('Nats-Service-Error-Code')).toBe('500')
   expect(running.hub.deadLetters.count()).toBe(1)
   await expect(client.request('ask.filtered', '', { timeout: 300 })).rejects.toThrow('timeout')
-  const metrics = await (await fetch(`${running.hub.adminAddress}/metrics`)).text()
+  const metrics = await (await running.admin('/metrics')).text()
   expect(metrics).toMatch(/^connector_hub_nats_replies_total\{[^}]*outcome="sent"[^}]*\} 2$/m)
   expect(metrics).toMatch(/^connector_hub_nats_waiting\{[^}]*\} 0$/m)
   expect(running.log.join('\n')).not.toMatch(/secret question/i)

@@ -1,28 +1,15 @@
 // Binding keys on an exchange, and streams, on a real server.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
-import { noRabbit, startRabbit } from '../../test/servers/rabbitmq.ts'
-import type { RabbitServer } from '../../test/servers/rabbitmq.ts'
-import { MemoryState, Place, ack, until } from './rig.ts'
+import { MemoryState, Place, ack, placeForEachTest, until } from './rig.ts'
 
-const missing = await noRabbit()
-let server: RabbitServer
 let place: Place
-
-beforeAll(async () => {
-  if (missing === undefined) server = await startRabbit()
-}, 120_000)
-afterAll(async () => await server?.[Symbol.asyncDispose]())
-beforeEach(async (context) => {
-  if (missing !== undefined) context.skip(missing)
-  place = await Place.open(server)
-  return () => place[Symbol.asyncDispose]()
-})
+await placeForEachTest((opened) => (place = opened))
 
 const EXCHANGE = { exchange: 'events', declare: true }
 const bindings = async (): Promise<readonly string[]> => {
-  const all = (await server.manage('GET', `bindings/${place.vhost.name}`)) as readonly { source: string; routing_key: string }[] // prettier-ignore
+  const all = (await place.server.manage('GET', `bindings/${place.vhost.name}`)) as readonly { source: string; routing_key: string }[] // prettier-ignore
   return all.filter(({ source }) => source === 'events').map(({ routing_key: key }) => key).toSorted() // prettier-ignore
 }
 

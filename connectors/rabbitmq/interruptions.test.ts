@@ -1,27 +1,14 @@
 // What goes wrong at the broker's side: dead letters that nobody takes, alarms, time limits, silence. On a real server.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 import { ManualClock } from '../../src/sdk/index.ts'
 import type { Delivery, Settlement } from '../../src/sdk/index.ts'
-import { noRabbit, startRabbit } from '../../test/servers/rabbitmq.ts'
-import type { RabbitServer } from '../../test/servers/rabbitmq.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
-import { Place, ack, until } from './rig.ts'
+import { Place, ack, placeForEachTest, until } from './rig.ts'
 
-const missing = await noRabbit()
-let server: RabbitServer
 let place: Place
-
-beforeAll(async () => {
-  if (missing === undefined) server = await startRabbit()
-}, 120_000)
-afterAll(async () => await server?.[Symbol.asyncDispose]())
-beforeEach(async (context) => {
-  if (missing !== undefined) context.skip(missing)
-  place = await Place.open(server)
-  return () => place[Symbol.asyncDispose]()
-})
+await placeForEachTest((opened) => (place = opened))
 
 function rejection(delivery: Delivery | undefined, ...functions: readonly string[]): Settlement {
   if (delivery === undefined) throw new Error('no delivery')
@@ -140,11 +127,11 @@ describe('dead letters at the broker', () => {
 })
 
 async function alarm(on: boolean): Promise<void> {
-  await server.control('set_vm_memory_high_watermark', on ? '0.00001' : '0.4')
+  await place.server.control('set_vm_memory_high_watermark', on ? '0.00001' : '0.4')
 }
 
 async function unacknowledged(queue: string): Promise<unknown> {
-  const { messages_unacknowledged: count } = (await server.manage('GET', `queues/${place.vhost.name}/${queue}`)) as { messages_unacknowledged?: number } // prettier-ignore
+  const { messages_unacknowledged: count } = (await place.server.manage('GET', `queues/${place.vhost.name}/${queue}`)) as { messages_unacknowledged?: number } // prettier-ignore
   return count
 }
 
@@ -152,9 +139,9 @@ test('a channel that the broker closes takes only its own queue with it: that is
   await place.queue('slow')
   await place.queue('quick')
   // Read by channels when they are opened. By default it is half an hour.
-  await server.control('eval', 'application:set_env(rabbit, consumer_timeout, 1000).')
+  await place.server.control('eval', 'application:set_env(rabbit, consumer_timeout, 1000).')
   await using source = await place.source().opened(['slow', 'quick'])
-  await server.control('eval', 'application:unset_env(rabbit, consumer_timeout).')
+  await place.server.control('eval', 'application:unset_env(rabbit, consumer_timeout).')
   await place.send('slow', 'takes too long')
   const [slow] = await source.arrived(1)
   await until(() => source.log.lines.some((line) => line.includes('delivery acknowledgement on channel')), 'the broker closes it') // prettier-ignore
@@ -169,8 +156,8 @@ test('a channel that the broker closes takes only its own queue with it: that is
 
 test('a broker that is silent is noticed by its heartbeat', async () => {
   await place.queue('silent')
-  await using proxy = await startTcpProxy(server.port)
-  const url = place.vhost.url.replace(`:${server.port}`, `:${proxy.port}`)
+  await using proxy = await startTcpProxy(place.server.port)
+  const url = place.vhost.url.replace(`:${place.server.port}`, `:${proxy.port}`)
   await using source = await place.source({ url, heartbeat: '1s' }).opened(['silent'])
   proxy.silence(true)
   const error = await source.lost()
@@ -185,8 +172,8 @@ test('a broker that is silent is noticed by its heartbeat', async () => {
 
 test('closing does not wait for a broker that is silent', async () => {
   await place.queue('silent')
-  await using proxy = await startTcpProxy(server.port)
-  const url = place.vhost.url.replace(`:${server.port}`, `:${proxy.port}`)
+  await using proxy = await startTcpProxy(place.server.port)
+  const url = place.vhost.url.replace(`:${place.server.port}`, `:${proxy.port}`)
   const source = await place.source({ url }).opened(['silent'])
   proxy.silence(true)
   await source[Symbol.asyncDispose]()

@@ -1,26 +1,13 @@
 // The RabbitMQ source and its queues on a real server: what is read, what happens when a queue is missing or goes away.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
-import { noRabbit, startRabbit } from '../../test/servers/rabbitmq.ts'
-import type { RabbitServer } from '../../test/servers/rabbitmq.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
-import { Place, ack, until } from './rig.ts'
+import { Place, ack, placeForEachTest, until } from './rig.ts'
 
 const QUORUM = { 'x-queue-type': 'quorum' }
-const missing = await noRabbit()
-let server: RabbitServer
 let place: Place
-
-beforeAll(async () => {
-  if (missing === undefined) server = await startRabbit()
-}, 120_000)
-afterAll(async () => await server?.[Symbol.asyncDispose]())
-beforeEach(async (context) => {
-  if (missing !== undefined) context.skip(missing)
-  place = await Place.open(server)
-  return () => place[Symbol.asyncDispose]()
-})
+await placeForEachTest((opened) => (place = opened))
 
 const retry = { kind: 'retry', delayMs: 0, reason: 'answered 500' } as const
 
@@ -107,8 +94,8 @@ describe('the attempt', () => {
   test('of a quorum queue goes on after the connection is lost', async () => {
     await place.queue('counted', QUORUM)
     await place.send('counted', 'again', { messageId: 'm' })
-    await using proxy = await startTcpProxy(server.port)
-    const url = place.vhost.url.replace(`:${server.port}`, `:${proxy.port}`)
+    await using proxy = await startTcpProxy(place.server.port)
+    const url = place.vhost.url.replace(`:${place.server.port}`, `:${proxy.port}`)
     await using source = await place.source({ url }).opened(['counted'])
     const [first] = await source.arrived(1)
     proxy.cut()
@@ -195,7 +182,7 @@ describe('what is missing or goes away', () => {
     await expect(place.source().opened(['nowhere'])).rejects.toMatchObject({ code: 'HUB_SOURCE_FORBIDDEN', canRetry: true }) // prettier-ignore
     const { topics, server: name } = await source.source.probe(['there', 'nowhere'], new AbortController().signal)
     expect(topics.map(({ ok }) => ok)).toEqual([true, false])
-    expect(name).toContain(`RabbitMQ ${server.version}`)
+    expect(name).toContain(`RabbitMQ ${place.server.version}`)
     expect(name).not.toContain('hub-test')
   })
 
@@ -221,15 +208,19 @@ describe('what is missing or goes away', () => {
     await place.queue('open')
     await place.queue('secret')
     const user = `reader-${place.vhost.name}`
-    await server.manage('PUT', `users/${user}`, { password: 'reader-secret', tags: '' })
-    await server.manage('PUT', `permissions/${place.vhost.name}/${user}`, { configure: '', write: '', read: '^open$' })
+    await place.server.manage('PUT', `users/${user}`, { password: 'reader-secret', tags: '' })
+    await place.server.manage('PUT', `permissions/${place.vhost.name}/${user}`, {
+      configure: '',
+      write: '',
+      read: '^open$',
+    })
     await using source = await place.source({ username: user, password: 'reader-secret' }).opened(['open', 'secret'])
     const said = source.log.lines.join('\n')
     expect(said).toContain('queue secret may not be read by this user')
     expect(said).toContain('HUB_SOURCE_FORBIDDEN')
     await place.send('open', 'fine')
     await source.arrived(1)
-    await server.manage('DELETE', `users/${user}`)
+    await place.server.manage('DELETE', `users/${user}`)
   })
 })
 
@@ -243,7 +234,10 @@ describe('what is declared', () => {
       { name: 'durable-already', durable: false },
     ]
     await using source = await place.source({ queues }).opened(['listed', 'own', 'quorum', 'durable-already'])
-    const listed = (await server.manage('GET', `queues/${place.vhost.name}`)) as readonly Record<string, unknown>[]
+    const listed = (await place.server.manage('GET', `queues/${place.vhost.name}`)) as readonly Record<
+      string,
+      unknown
+    >[]
     const found = Object.fromEntries(listed.map(({ name, durable, exclusive, type }) => [name, [durable, exclusive, type]])) // prettier-ignore
     expect(found).toEqual({
       listed: [true, false, 'classic'],
@@ -267,7 +261,7 @@ describe('what is declared', () => {
 
   test('the queues of the topics, when told to', async () => {
     await using source = await place.source({ declare: true, deliveryLimit: 7 }).opened(['made'])
-    const made = await server.manage('GET', `queues/${place.vhost.name}/made`)
+    const made = await place.server.manage('GET', `queues/${place.vhost.name}/made`)
     expect(made).toMatchObject({ durable: true, type: 'quorum', arguments: { 'x-delivery-limit': 7 } })
     await place.send('made', 'x')
     await source.arrived(1)

@@ -2,7 +2,9 @@
 
 import amqp from 'amqplib'
 import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
 
+import { noRabbit, startRabbit } from '../../test/servers/rabbitmq.ts'
 import type { RabbitServer, RabbitVhost } from '../../test/servers/rabbitmq.ts'
 import { SourceRig } from '../../test/source-rig.ts'
 import type { RigOptions } from '../../test/source-rig.ts'
@@ -60,4 +62,20 @@ export class Place implements AsyncDisposable {
     await this.model.close()
     await this.vhost[Symbol.asyncDispose]()
   }
+}
+
+/** For a file of tests: one server for all of them, and a place for each, which `open` is told of before it runs. */
+export async function placeForEachTest(open: (place: Place) => void): Promise<void> {
+  const missing = await noRabbit()
+  let server: RabbitServer | undefined
+  beforeAll(async () => {
+    if (missing === undefined) server = await startRabbit()
+  }, 120_000)
+  afterAll(async () => await server?.[Symbol.asyncDispose]())
+  beforeEach(async (context) => {
+    if (server === undefined) return context.skip(missing)
+    const place = await Place.open(server)
+    open(place)
+    return () => place[Symbol.asyncDispose]()
+  })
 }

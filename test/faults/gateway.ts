@@ -1,9 +1,9 @@
 // The gateway of the fault suite: lists functions, records every invocation by event, answers as each function's plan says,
 // holds its answers back or goes away when told to. Knows neither hubs nor brokers; called by trial.ts.
 
-import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
+import { HttpListener } from '../http-listener.ts'
 import { pickPorts } from '../servers/server.ts'
 import type { Received } from './verdict.ts'
 
@@ -36,19 +36,18 @@ export class FunctionLog {
 
 export class FaultGateway implements AsyncDisposable {
   readonly functions: ReadonlyMap<string, FunctionLog>
-  readonly #port: number
+  readonly #listener: HttpListener
   readonly #stallMs: number
   readonly #byHub = new Map<string, number>()
   readonly #open = new Set<OpenRequest>()
   readonly #waiting = new Set<() => void>()
-  #server: Server | undefined
   #holding = false
   #answers = 0
 
   private constructor(functions: Readonly<Record<string, FunctionPlan>>, port: number, stallMs: number) {
     this.#stallMs = stallMs
     this.functions = new Map(Object.entries(functions).map(([name, plan]) => [name, new FunctionLog(plan)]))
-    this.#port = port
+    this.#listener = new HttpListener((request, response) => void this.#serve(request, response), port)
   }
 
   /**
@@ -64,7 +63,7 @@ export class FaultGateway implements AsyncDisposable {
 
   /** The name of the hub is a path prefix, which hubs keep: so each invocation tells which process made it. */
   urlFor(hub: string): string {
-    return `http://127.0.0.1:${this.#port}/${hub}`
+    return `${this.#listener.url}/${hub}`
   }
 
   log(functionName: string): FunctionLog {
@@ -115,27 +114,17 @@ export class FaultGateway implements AsyncDisposable {
   }
 
   /** Closes the listener and every connection. */
-  async goAway(): Promise<void> {
-    const server = this.#server
-    this.#server = undefined
-    if (server === undefined) return
-    const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
-    server.closeAllConnections()
-    await closed
+  goAway(): Promise<void> {
+    return this.#listener.stop()
   }
 
   /** At the same address. */
-  async comeBack(): Promise<void> {
-    const server = createServer((request, response) => void this.#serve(request, response))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(this.#port, '127.0.0.1', resolve)
-    })
-    this.#server = server
+  comeBack(): Promise<void> {
+    return this.#listener.start()
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.goAway()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.goAway()
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

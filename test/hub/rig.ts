@@ -1,9 +1,7 @@
 // A whole hub on the loopback broker, and a gateway over HTTP that lists what the test says and answers by function name.
 
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -15,6 +13,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import { systemClock } from '../../src/sdk/index.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import { LoopbackBroker } from '../conformance/loopback/server.ts'
+import { HttpListener } from '../http-listener.ts'
 
 export const LOOPBACK = './test/conformance/loopback/connector.ts'
 const PASSWORD = 'loopback-s3cret'
@@ -31,23 +30,16 @@ export class Gateway implements AsyncDisposable {
   ) =>
     | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
     | undefined = () => undefined
-  #server: Server | undefined
-  #port = 0
+  readonly #listener = new HttpListener((request, response) => void this.#answer(request, response))
 
   /** On a free port the first time, on the same one after `stop`. */
   async start(): Promise<this> {
-    const server = createServer((request, response) => void this.#answer(request, response))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(this.#port, '127.0.0.1', resolve)
-    })
-    this.#server = server
-    this.#port = (server.address() as AddressInfo).port
+    await this.#listener.start()
     return this
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`
+    return this.#listener.url
   }
 
   /** Reserves a port without listening. */
@@ -57,13 +49,8 @@ export class Gateway implements AsyncDisposable {
     return this
   }
 
-  async stop(): Promise<void> {
-    const server = this.#server
-    this.#server = undefined
-    if (server === undefined) return
-    const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
-    server.closeAllConnections()
-    await closed
+  stop(): Promise<void> {
+    return this.#listener.stop()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
