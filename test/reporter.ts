@@ -1,7 +1,8 @@
 // The lines of a run that the default reporters have not: what a long test has to say as it ends, and at the end every skip
-// with its reason, each server with its suites, and one plain line that any machine can read.
+// and every failure with its reason, each server with its suites, and one plain line that any machine can read.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
 
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 
@@ -23,6 +24,7 @@ export default class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     const results = modules.map(resultOf)
     const skips = modules.flatMap((module) => [...module.children.allTests('skipped')].map(skipText))
+    const failures = modules.flatMap(failureTexts)
     const servers = this.#vitest?.getRootProject().getProvidedContext().servers ?? []
     const table = serverTable(results, servers)
     const totals = withEarlierRuns(sum([...results, { ...NONE, failed: errors.length }]))
@@ -30,6 +32,8 @@ export default class SummaryReporter implements Reporter {
     setImmediate(() => {
       for (const skip of skips) console.log(`skipped: ${skip}`)
       if (table !== undefined) console.log(`\n${table}`)
+      // Again, in a line each: whoever has only the end of the output needs them.
+      if (failures.length > 0) console.log(`\n${failures.map((failure) => `failed: ${failure}`).join('\n')}`)
       console.log(`\n${totalsText(totals)}`)
     })
   }
@@ -51,6 +55,25 @@ function resultOf(module: TestModule): FileResult {
 function skipText(test: TestCase): string {
   const result = test.result()
   return `${test.fullName}: ${(result.state === 'skipped' ? result.note : undefined) ?? 'no reason given'}`
+}
+
+function failureTexts(module: TestModule): readonly string[] {
+  const whole = module.errors().map((error) => `${module.relativeModuleId}: ${firstLine(error.message)}`)
+  const tests = [...module.children.allTests('failed')].map((test) => {
+    const messages = test.result().errors?.flatMap(causes).map(firstLine)
+    return `${module.relativeModuleId}: ${test.fullName}: ${messages?.join(': ') ?? 'no error given'}`
+  })
+  return [...whole, ...tests]
+}
+
+/** Innermost last. */
+function causes(error: { readonly message?: string; readonly cause?: unknown }): readonly string[] {
+  const { message = '', cause } = error
+  return [message, ...(typeof cause === 'object' && cause !== null ? causes(cause) : [])]
+}
+
+function firstLine(text: string): string {
+  return stripVTControlCharacters(text).split('\n', 1)[0] as string
 }
 
 /** Several runs that are one to whoever reads the last line share the file of HUB_TEST_TOTALS. */

@@ -11,8 +11,9 @@ export default defineConfig({
     // More than this machine may have cores: many of them wait for servers.
     maxWorkers: 5,
     sequence: { sequencer: Sequencer },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Of no interest to what works; a server on a machine that runs five files at once takes its time.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     globalSetup: ['test/guard.ts', 'test/servers/global-setup.ts'],
   },
 })

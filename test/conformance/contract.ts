@@ -129,7 +129,7 @@ export interface ConformanceOptions {
   readonly unsettledMax?: number
   /** URL of the module that a child process imports for the connector. Default: connector.ts in the folder. */
   readonly module?: string
-  /** How long the suite waits for anything before it calls it missing. Default 15 s. */
+  /** How long the suite waits for anything before it calls it missing. Default 30 s. */
   readonly deadlineMs?: number
   /**
    * How long a defect gets to show itself where something must NOT happen, with brokers in real time. An absence cannot

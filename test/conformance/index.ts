@@ -10,7 +10,7 @@ import type { Suite } from './harness.ts'
 import { scenarios } from './scenarios.ts'
 
 /** A scenario waits up to its deadline several times before it fails; vitest must not cut the message off. */
-const SCENARIO_TIMEOUT_MS = 90_000
+const SCENARIO_TIMEOUT_MS = 180_000
 const START_TIMEOUT_MS = 120_000
 
 /**

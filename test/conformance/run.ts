@@ -20,7 +20,7 @@ export function suiteOf(connector: Connector, broker: TestBroker, options: Confo
     folder: options.folder,
     module: options.module ?? pathToFileURL(join(options.folder, 'connector.ts')).href,
     unsettledMax: options.unsettledMax ?? 8,
-    deadlineMs: options.deadlineMs ?? 15_000,
+    deadlineMs: options.deadlineMs ?? 30_000,
     absenceMs: options.absenceMs ?? 150,
   }
 }
