@@ -1,13 +1,14 @@
 // Where a nats-server comes from: the cache, the PATH, a build by Go's own tool, a Debian package. Runs nothing that stays.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { cacheFolder, fillCache } from './cache.ts'
 import { provideExecutable } from './debian-package.ts'
+import { goInstall } from './go-install.ts'
 import { findExecutable } from './process.ts'
-import { isAtLeast, runCommand, ServerUnavailable } from './provide.ts'
+import { isAtLeast, ServerUnavailable } from './provide.ts'
 import type { Progress, Provided } from './provide.ts'
 
 const MODULE = 'github.com/nats-io/nats-server/v2'
@@ -39,34 +40,15 @@ export async function setUpNats(progress: Progress): Promise<ProvidedNats> {
   const go = findExecutable('go')
   if (go === undefined) return packaged()
   try {
-    const folder = await fillCache('nats', VERSION, (staging) => build(go, staging, progress))
+    const command = { go, module: MODULE, version: `v${VERSION}`, buildMs: BUILD_MS, progress }
+    const folder = await fillCache('nats', VERSION, (staging) => goInstall(staging, command))
     return { path: join(folder, 'nats-server'), version: VERSION, origin: 'built with go install' }
   } catch (error) {
     throw new ServerUnavailable(`nats-server: ${(error as Error).message}`, { cause: error })
   }
 }
 
-const PROBE_MS = 30_000
 const BUILD_MS = 900_000
-
-async function build(go: string, staging: string, progress: Progress): Promise<void> {
-  // Caches of its own, since they grow to gigabytes and are of no use once it is built.
-  const caches = join(staging, 'caches')
-  mkdirSync(caches)
-  const env = { GOBIN: staging, GOPATH: join(caches, 'path'), GOMODCACHE: join(caches, 'modules'), GOCACHE: join(caches, 'build'), CGO_ENABLED: '0' } // prettier-ignore
-  const command = { folder: caches, env, progress }
-  await runCommand({ ...command, argv: [go, 'list', '-m', `${MODULE}@v${VERSION}`], timeoutMs: PROBE_MS }).catch(
-    (error: unknown) => {
-      throw new Error(`Go's module proxy does not give ${MODULE} (GOPROXY, GOFLAGS): ${(error as Error).message}`, { cause: error }) // prettier-ignore
-    },
-  )
-  const doing = `building nats-server ${VERSION}`
-  progress(doing)
-  // Without -modcacherw the modules are read-only and cannot be removed.
-  const argv = [go, 'install', '-modcacherw', '-trimpath', '-ldflags=-s -w', `${MODULE}@v${VERSION}`] as const
-  await runCommand({ ...command, argv: [...argv], timeoutMs: BUILD_MS, doing })
-  rmSync(caches, { recursive: true, force: true })
-}
 
 function packaged(): ProvidedNats {
   const found = provideExecutable('nats-server', 'nats-server')

@@ -1,9 +1,10 @@
-// Sets up the real servers of the tests that are missing: `npm run servers:setup [kafka] [mosquitto] [nats] [rabbitmq]`. Idempotent.
+// Sets up the real servers of the tests that are missing: `npm run servers:setup [kafka] [minio] [mosquitto] [nats] [rabbitmq]`. Idempotent.
 // Starts no server. Called by people, by CI and by the tests' own start.
 
 import { aligned } from '../summary.ts'
 import type { ServerRow } from '../summary.ts'
 import { provideKafka } from './kafka.ts'
+import { setUpMinio } from './minio-setup.ts'
 import { setUpMosquitto } from './mosquitto.ts'
 import { setUpNats } from './nats-setup.ts'
 import { secondsSince, ServerUnavailable } from './provide.ts'
@@ -17,6 +18,7 @@ export type SetUp = { readonly name: ServerName; readonly seconds: string } & (
 
 const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provided>>> = {
   nats: setUpNats,
+  minio: setUpMinio,
   kafka: provideKafka,
   rabbitmq: setUpRabbit,
   mosquitto: setUpMosquitto,
