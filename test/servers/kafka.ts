@@ -5,8 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import type { ProvidedJvm } from './jvm-setup.ts'
 import { findKafka, formatKafka, setUpKafka } from './kafka-setup.ts'
-import type { ProvidedKafka } from './kafka-setup.ts'
 import { connectKafka } from './kafka-wire.ts'
 import type { KafkaAddress, KafkaCredentials } from './kafka-wire.ts'
 import { startProcess } from './process.ts'
@@ -58,7 +58,7 @@ export async function noKafka(options: KafkaOptions = {}): Promise<string | unde
 }
 
 /** @throws ServerUnavailable */
-export async function provideKafka(progress: Progress): Promise<ProvidedKafka> {
+export async function provideKafka(progress: Progress): Promise<ProvidedJvm> {
   return await setUpKafka(progress, async (kafka) => {
     await using server = await run(kafka, {})
     await server.stop()
@@ -74,7 +74,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
   return { ...externalServer('HUB_TEST_KAFKA_URL'), bootstrap, port, plainPort: port, node: 0, controllerPort: 0 }
 }
 
-const provided = async (): Promise<ProvidedKafka> => findKafka() ?? (await provideKafka((line) => console.error(`kafka: ${line}`))) // prettier-ignore
+const provided = async (): Promise<ProvidedJvm> => findKafka() ?? (await provideKafka((line) => console.error(`kafka: ${line}`))) // prettier-ignore
 
 const READY_MS = 60_000
 // When it makes an archive of its classes it does so as it ends.
@@ -87,7 +87,7 @@ interface Ports {
   readonly controller: number
 }
 
-async function run(kafka: ProvidedKafka, options: KafkaOptions): Promise<KafkaServer> {
+async function run(kafka: ProvidedJvm, options: KafkaOptions): Promise<KafkaServer> {
   const folder = mkdtempSync(join(tmpdir(), 'hub-kafka-'))
   const [client = 0, plain = 0, controller = 0] = await pickPorts(3)
   const ports = { client, plain, controller, advertised: (await options.advertise?.(client)) ?? client }

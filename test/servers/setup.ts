@@ -1,8 +1,9 @@
-// Sets up the real servers of the tests that are missing: `npm run servers:setup [kafka] [minio] [mosquitto] [nats] [rabbitmq]`. Idempotent.
-// Starts no server. Called by people, by CI and by the tests' own start.
+// Sets up the real servers of the tests that are missing, all or those that are named: `npm run servers:setup [kafka] [nats] …`.
+// Idempotent. Starts no server. Called by people, by CI and by the tests' own start.
 
 import { aligned } from '../summary.ts'
 import type { ServerRow } from '../summary.ts'
+import { provideElasticMq } from './elasticmq.ts'
 import { provideKafka } from './kafka.ts'
 import { setUpMinio } from './minio-setup.ts'
 import { setUpMosquitto } from './mosquitto.ts'
@@ -20,12 +21,13 @@ const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provid
   nats: setUpNats,
   minio: setUpMinio,
   kafka: provideKafka,
+  elasticmq: provideElasticMq,
   rabbitmq: setUpRabbit,
   mosquitto: setUpMosquitto,
 }
 
 /** Where the connector that a server is for has another name. */
-const CONNECTORS: Readonly<Partial<Record<ServerName, string>>> = { mosquitto: 'mqtt' }
+const CONNECTORS: Readonly<Partial<Record<ServerName, string>>> = { elasticmq: 'sqs', mosquitto: 'mqtt' }
 
 export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
 
