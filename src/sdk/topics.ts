@@ -1,13 +1,18 @@
 // Topic patterns of the brokers: validation, matching, and an index that finds all patterns of a topic without a scan.
 
-/** `exact`: no wildcards. `mqtt`: MQTT 5.0 §4.7, §4.8.2. `nats`: subject-based messaging. `amqp`: AMQP 0-9-1 topic exchange. */
-export type TopicSyntax = 'exact' | 'mqtt' | 'nats' | 'amqp'
+/**
+ * `exact`: no wildcards. `mqtt`: MQTT 5.0 §4.7, §4.8.2. `nats`: subject-based messaging. `amqp`: AMQP 0-9-1 topic exchange.
+ * `s3`: a bucket, or a bucket and an event as in S3's notifications, `photos:s3:ObjectCreated:*`; events are on topics such
+ * as `photos:s3:ObjectCreated:Put`. A bucket alone stands for every event but those of reading (`s3:ObjectAccessed:…`): a
+ * function that reads the object of its event would invoke itself for ever.
+ */
+export type TopicSyntax = 'exact' | 'mqtt' | 'nats' | 'amqp' | 's3'
 
 interface Rules {
   readonly separator: string
-  /** Matches exactly one level. */
-  readonly one: string
-  /** Matches the rest (mqtt, nats), or any number of levels anywhere (amqp). */
+  /** Matches exactly one level; undefined where there is no such wildcard. */
+  readonly one: string | undefined
+  /** Matches the rest (mqtt, nats, s3), or any number of levels anywhere (amqp). */
   readonly many: string
   /** `many` also matches nothing at all. */
   readonly manyMatchesNone: boolean
@@ -19,17 +24,25 @@ const RULES: Readonly<Record<Exclude<TopicSyntax, 'exact'>, Rules>> = {
   mqtt: { separator: '/', one: '+', many: '#', manyMatchesNone: true, manyAnywhere: false },
   nats: { separator: '.', one: '*', many: '>', manyMatchesNone: false, manyAnywhere: false },
   amqp: { separator: '.', one: '*', many: '#', manyMatchesNone: true, manyAnywhere: true },
+  s3: { separator: ':', one: undefined, many: '*', manyMatchesNone: true, manyAnywhere: false },
 }
 
 const MQTT_TOPIC_BYTES_MAX = 65_535
 /** A routing key is a short string (AMQP 0-9-1 §4.2.5.3). */
 const AMQP_KEY_BYTES_MAX = 255
 
+/** S3's and MinIO's rules for the names of buckets. */
+const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
+const S3_EVENT = /^s3:[A-Za-z]+:(?:[A-Za-z]+|\*)$/
+/** Third level of a topic. */
+const S3_READING = 'ObjectAccessed'
+
 /** Why `pattern` is not valid in this syntax, as a sentence; undefined when it is. */
 export function topicProblem(syntax: TopicSyntax, pattern: string): string | undefined {
   if (pattern === '') return 'a topic must not be empty'
   if (pattern.includes('\0')) return 'a topic must not contain NUL'
   if (syntax === 'exact') return undefined
+  if (syntax === 's3') return s3Problem(pattern)
   if (syntax === 'mqtt') {
     if (Buffer.byteLength(pattern) > MQTT_TOPIC_BYTES_MAX)
       return `a topic filter has at most ${MQTT_TOPIC_BYTES_MAX} bytes`
@@ -50,7 +63,8 @@ export function topicProblem(syntax: TopicSyntax, pattern: string): string | und
     if (level === '' && syntax === 'nats') return 'a subject must not have empty tokens'
     if (syntax === 'nats' && /\s/.test(level)) return 'a subject must not contain white space'
     // NATS allows * and > inside a longer token, where they are plain characters.
-    if (syntax !== 'nats' && level !== one && level.includes(one)) return `${one} must stand alone between ${separator}`
+    if (syntax !== 'nats' && one !== undefined && level !== one && level.includes(one))
+      return `${one} must stand alone between ${separator}`
     if (syntax !== 'nats' && level !== many && level.includes(many))
       return `${many} must stand alone between ${separator}`
     if (level === many && !manyAnywhere && index !== levels.length - 1) return `${many} must be the last level`
@@ -58,8 +72,20 @@ export function topicProblem(syntax: TopicSyntax, pattern: string): string | und
   return undefined
 }
 
-/** The pattern without MQTT's `$share/<group>/`, which changes who gets an event and not which. */
+function s3Problem(pattern: string): string | undefined {
+  const at = pattern.indexOf(':')
+  const bucket = at === -1 ? pattern : pattern.slice(0, at)
+  if (!BUCKET.test(bucket)) return 'a bucket has 3 to 63 lower-case letters, digits, dots and hyphens'
+  if (at === -1 || S3_EVENT.test(pattern.slice(at + 1))) return undefined
+  return 'what follows the bucket must be an event such as s3:ObjectCreated:* or s3:ObjectRemoved:Delete'
+}
+
+/**
+ * The pattern as it is matched: without MQTT's `$share/<group>/`, which changes who gets an event and not which, and an S3
+ * bucket as the wildcard that it is.
+ */
 export function matchPattern(syntax: TopicSyntax, pattern: string): string {
+  if (syntax === 's3') return pattern.includes(':') ? pattern : `${pattern}:*`
   if (syntax !== 'mqtt' || !pattern.startsWith('$share/')) return pattern
   return pattern.slice(pattern.indexOf('/', '$share/'.length) + 1)
 }
@@ -131,8 +157,9 @@ export class TopicIndex<T> {
     const found = new Set<Node<T>>()
     // AMQP's # may stand anywhere; without remembering where we were, a.#.a.#.a.# would be tried in every combination.
     const seen = rules.manyAnywhere ? new Map<Node<T>, Set<number>>() : undefined
+    const byName = this.#syntax === 's3' && levels[2] === S3_READING ? 1 : undefined
     // MQTT 5.0 §4.7.2: a wildcard at the first level does not match topics that begin with $.
-    collect(this.#root, 0, { rules, levels, found, seen }, this.#syntax === 'mqtt' && topic.startsWith('$'))
+    collect(this.#root, 0, { rules, levels, found, seen, byName }, this.#syntax === 'mqtt' && topic.startsWith('$'))
     if (found.size === 0) return exact ?? []
     const values = exact === undefined ? [] : [...exact]
     for (const node of found) if (node.values !== undefined) values.push(...node.values)
@@ -149,6 +176,8 @@ interface Search<T> {
   readonly levels: readonly string[]
   readonly found: Set<Node<T>>
   readonly seen: Map<Node<T>, Set<number>> | undefined
+  /** At this level the topic is not matched by `many`: it must be asked for by name. */
+  readonly byName: number | undefined
 }
 
 function collect<T>(node: Node<T>, at: number, search: Search<T>, noWildcards: boolean): void {
@@ -159,7 +188,7 @@ function collect<T>(node: Node<T>, at: number, search: Search<T>, noWildcards: b
     else if (visited.has(at)) return
     else visited.add(at)
   }
-  if (node.many !== undefined && !noWildcards) {
+  if (node.many !== undefined && !noWildcards && at !== search.byName) {
     if (rules.manyAnywhere) {
       for (let from = at; from <= levels.length; from++) collect(node.many, from, search, false)
     } else if (at < levels.length || rules.manyMatchesNone) {

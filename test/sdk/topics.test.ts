@@ -6,6 +6,54 @@ import type { TopicSyntax } from '../../src/sdk/index.ts'
 
 type Case = readonly [pattern: string, topic: string, matches: boolean]
 
+describe('s3', () => {
+  test.each<Case>([
+    ['photos', 'photos:s3:ObjectCreated:Put', true],
+    ['photos', 'photos:s3:ObjectRemoved:Delete', true],
+    ['photos', 'photos2:s3:ObjectCreated:Put', false],
+    ['photos', 'photos:s3:ObjectAccessed:Get', false],
+    ['photos:s3:ObjectAccessed:*', 'photos:s3:ObjectAccessed:Get', true],
+    ['photos:s3:ObjectAccessed:Get', 'photos:s3:ObjectAccessed:Get', true],
+    ['photos:s3:ObjectCreated:*', 'photos:s3:ObjectCreated:Put', true],
+    ['photos:s3:ObjectCreated:*', 'photos:s3:ObjectRemoved:Delete', false],
+    ['photos:s3:ObjectCreated:*', 'other:s3:ObjectCreated:Put', false],
+    ['photos:s3:ObjectCreated:Put', 'photos:s3:ObjectCreated:Put', true],
+    ['photos:s3:ObjectCreated:Put', 'photos:s3:ObjectCreated:Copy', false],
+    ['my.photos-2026', 'my.photos-2026:s3:ObjectRestore:Post', true],
+  ])('%s on %s: %s', (pattern, topic, matches) => {
+    expect(topicProblem('s3', pattern)).toBeUndefined()
+    expect(topicProblem('s3', topic)).toBeUndefined()
+    expect(topicMatches('s3', pattern, topic)).toBe(matches)
+  })
+
+  test('a topic is found under its bucket, its group of events and its name', () => {
+    const index = new TopicIndex<string>('s3')
+    for (const pattern of ['photos', 'photos:s3:ObjectCreated:*', 'photos:s3:ObjectCreated:Put', 'other'])
+      index.add(pattern, pattern)
+    expect([...index.find('photos:s3:ObjectCreated:Put')].toSorted()).toEqual(['photos', 'photos:s3:ObjectCreated:*', 'photos:s3:ObjectCreated:Put']) // prettier-ignore
+  })
+
+  test.each([
+    ['', 'must not be empty'],
+    ['Photos', 'lower-case'],
+    ['ab', '3 to 63'],
+    ['photos:', 'must be an event'],
+    ['photos:*', 'must be an event'],
+    ['photos:ObjectCreated:Put', 'must be an event'],
+    ['photos:s3:*', 'must be an event'],
+    ['photos:s3:ObjectCreated:P*', 'must be an event'],
+    ['*:s3:ObjectCreated:*', 'lower-case'],
+  ])('%j is refused: %s', (pattern, problem) => {
+    expect(topicProblem('s3', pattern)).toContain(problem)
+  })
+
+  test('a bucket and a group of events are wildcards, a name is none', () => {
+    expect(hasWildcard('s3', 'photos')).toBe(true)
+    expect(hasWildcard('s3', 'photos:s3:ObjectCreated:*')).toBe(true)
+    expect(hasWildcard('s3', 'photos:s3:ObjectCreated:Put')).toBe(false)
+  })
+})
+
 describe('mqtt: every example of MQTT 5.0 §4.7', () => {
   test.each<Case>([
     // §4.7.1.2
