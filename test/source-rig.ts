@@ -2,6 +2,7 @@
 
 import { vi } from 'vitest'
 
+import { Inboxes } from '../src/hub/inboxes.ts'
 import { HubError, parseConfig, systemClock } from '../src/sdk/index.ts'
 import type { Clock, Connector, Delivery, Source, SourceReading, StateStore } from '../src/sdk/index.ts'
 import { LogRecord } from './conformance/recording.ts'
@@ -31,7 +32,13 @@ export interface RigOptions {
   readonly unsettledMax?: number
   readonly clock?: Clock
   readonly state?: MemoryState
+  /** SQLite file of the inbox; by default in memory. */
+  readonly inboxPath?: string
+  /** Bytes that the inbox takes. */
+  readonly inboxMax?: number
 }
+
+const INBOX_BYTES_MAX = 64 * 1024 * 1024
 
 export class SourceRig implements AsyncDisposable {
   readonly source: Source
@@ -44,14 +51,19 @@ export class SourceRig implements AsyncDisposable {
   /** How the last `deliveries` ended. */
   ending: { readonly error: unknown } | 'ended' | undefined
   readonly #abort = new AbortController()
+  readonly #inboxes: Inboxes
 
   constructor(connector: Connector, config: Readonly<Record<string, unknown>>, options: RigOptions = {}) {
+    const { clock = systemClock, unsettledMax = 32, inboxPath: path = ':memory:' } = options
+    const inboxes = new Inboxes({ path, clock, bytesMax: options.inboxMax ?? INBOX_BYTES_MAX })
+    this.#inboxes = inboxes
     this.source = connector.create(parseConfig(connector.manifest.fields, config), {
       instance: connector.manifest.name,
-      clock: options.clock ?? systemClock,
+      clock,
       log: this.log,
       state: (options.state ?? new MemoryState()).store,
-      unsettledMax: options.unsettledMax ?? 32,
+      inbox: () => inboxes.of(connector.manifest.name, unsettledMax),
+      unsettledMax,
       counter: (name) => ({ add: (count) => (this.counts[name] = (this.counts[name] ?? 0) + count) }),
       gauge: (name, _help, _labels, read) => (this.gauges[name] = read),
     }) // prettier-ignore
@@ -118,6 +130,7 @@ export class SourceRig implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort()
     await this.source.close()
+    this.#inboxes[Symbol.dispose]()
   }
 
   async #read(): Promise<void> {

@@ -47,6 +47,9 @@ class Running {
       instance: 'cron',
       clock,
       state,
+      inbox: () => {
+        throw new Error('a schedule has no use for an inbox')
+      },
       unsettledMax,
       log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       counter: (name) => ({

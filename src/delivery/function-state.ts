@@ -2,7 +2,7 @@
 // Order: events with equal ordering keys go one at a time, in the order they arrived.
 
 import type { InvocationMeter } from '../telemetry/metrics.ts'
-import { Fifo } from './fifo.ts'
+import { Fifo } from '../sdk/index.ts'
 import type { Call } from './flight.ts'
 
 export class FunctionState {

@@ -1,6 +1,6 @@
 // Counting semaphores: how many invocations may run at once, per function and in the whole process.
 
-import { Fifo } from './fifo.ts'
+import { Fifo } from '../sdk/index.ts'
 
 /** What waits for a permit. */
 export interface Waiter {

@@ -67,6 +67,7 @@ const ASYNC_BODY_BYTES_MAX = 1024 * 1024
 /** Answers wait in memory for their callback, as many as calls run at once. */
 const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
 const CALLS_QUEUED_MAX = 1_000_000
+const CALLS_QUEUED_BYTES_MAX = 16 * 1024 ** 3
 const QUEUE_IN_FLIGHT_MAX = 50
 const HEADER_BYTES_MAX = 64 * 1024
 const HEADERS_TIMEOUT_MS = 20_000
@@ -192,9 +193,10 @@ class LocalGateway implements Gateway {
       throw new HubError('HUB_STATE_UNUSABLE', `${stateDir}: ${errorText(error)}`, { cause: error })
     }
     return new AsyncQueue({
-      path: join(stateDir, 'queue.db'),
+      path: join(stateDir, 'calls.db'),
       clock: this.#clock,
       callsMax: CALLS_QUEUED_MAX,
+      bytesMax: CALLS_QUEUED_BYTES_MAX,
       responseBytesMax: CALLBACK_BYTES_MAX,
       userAgent: `connector-hub-queue/${VERSION}`,
       log: (line) => log.request(line),

@@ -1,8 +1,8 @@
 // The HTTP manners of an OpenFaaS gateway: plain-text answers, basic auth, hop-by-hop headers, names in paths.
 
-import { timingSafeEqual, createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
+import { basicCredentials, sameSecret } from '../sdk/index.ts'
 import type { Secret } from '../sdk/index.ts'
 
 /** Never passed on (RFC 9110 §7.6.1 and the gateway's own list). */
@@ -82,20 +82,12 @@ export function authorize(
   credentials: Credentials | undefined,
 ): boolean {
   if (credentials === undefined) return true
-  const encoded = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-  const text = Buffer.from(encoded, 'base64').toString('utf8')
-  const at = text.indexOf(':')
-  const user = same(at === -1 ? '' : text.slice(0, at), credentials.username)
-  const password = same(at === -1 ? '' : text.slice(at + 1), credentials.password.reveal())
-  if (user && password && at !== -1) return true
+  const given = basicCredentials(request.headers.authorization)
+  const user = sameSecret(given?.username ?? '', credentials.username)
+  const password = sameSecret(given?.password ?? '', credentials.password.reveal())
+  if (user && password && given !== undefined) return true
   sendText(response, 401, 'invalid credentials', { 'WWW-Authenticate': 'Basic realm="Restricted"' })
   return false
-}
-
-/** Hashed first, so that lengths do not show either. */
-function same(given: string, wanted: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(given), digest(wanted))
 }
 
 /** The name and the rest of `/function/<name>/<rest>`; undefined name when it is missing, null when it is not one. */

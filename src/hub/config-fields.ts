@@ -101,9 +101,15 @@ export const hubFields = {
       default: 1000,
       max: 1_000_000,
     }),
+    inboxMax: field.size({
+      description: 'Bytes of accepted events that may wait on the disk, per connector that is called.',
+      default: '1GiB',
+      minBytes: 1,
+    }),
   }),
   stateDir: field.string({
-    description: 'Directory of the embedded store: dead letters and connector state. Must be on a durable disk.',
+    description:
+      'Directory of the embedded store: dead letters, connector state and accepted events. Must be on a durable disk.',
     default: '.connector-hub',
   }),
   drainTimeout: field.duration({ description: 'Time for running invocations to end at shutdown.', default: '25s' }),

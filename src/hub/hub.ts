@@ -28,6 +28,7 @@ import { functionLags, topicLags } from './backlog.ts'
 import type { AdminServer } from './admin.ts'
 import { triggerDefaults } from './config.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
+import { Inboxes } from './inboxes.ts'
 import { loadConnector } from './registry.ts'
 import { openState } from './state.ts'
 import type { StateFile } from './state.ts'
@@ -80,6 +81,7 @@ export class Hub {
   readonly #options: HubOptions
   readonly #clock: Clock
   readonly #state: StateFile
+  readonly #inboxes: Inboxes
   readonly #gate: GatewayGate
   readonly #watcher: FunctionWatcher
   readonly #wiringOptions: WiringOptions
@@ -93,7 +95,7 @@ export class Hub {
     this.#config = config
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    const { log, stateDir, gateway } = config.settings
+    const { log, stateDir, gateway, limits } = config.settings
     this.events = new HubEvents({
       logger: options.logger,
       metrics: this.metrics,
@@ -106,6 +108,7 @@ export class Hub {
     this.#watcher = options.watcher?.(this.events) ?? this.#gatewayWatcher()
     this.deadLetters = new SqliteDeadLetters(join(stateDir, 'dead-letters.db'))
     this.#state = openState(join(stateDir, 'state.db'))
+    this.#inboxes = new Inboxes({ path: join(stateDir, 'inbox.db'), clock: this.#clock, bytesMax: limits.inboxMax })
     this.#gate = new GatewayGate({
       gatewayUrl: gateway.url,
       clock: this.#clock,
@@ -195,6 +198,7 @@ export class Hub {
     this.#gate.close()
     await this.#admin?.close()
     this.deadLetters.close()
+    this.#inboxes[Symbol.dispose]()
     this.#state[Symbol.dispose]()
   }
 
@@ -217,12 +221,14 @@ export class Hub {
     const { name, manifest, terms, settings, source: sourceConfig } = config
     const { gateway, defaults, limits: bounds, log } = this.#config.settings
     const connector = await loadConnector(settings.type)
+    const unsettledMax = settings.inFlightMax + settings.heldMax
     const source = connector.create(sourceConfig, {
       instance: name,
       clock: this.#clock,
       log: this.events.sourceLog(name),
       state: this.#state.scope(name),
-      unsettledMax: settings.inFlightMax + settings.heldMax,
+      inbox: () => this.#inboxes.of(name, unsettledMax),
+      unsettledMax,
       counter: (counter, help, labels = []) => this.events.sourceCounter(name, counter, help, labels),
       gauge: (gauge, help, labels, read) => this.metrics.sourceGauge(name, gauge, help, labels, read),
     })

@@ -72,6 +72,10 @@ export const ERROR_CODES = {
     meaning: 'The broker answered something that its protocol does not allow.',
     fix: 'Check that the address is of the right kind of broker and of a supported version.',
   },
+  HUB_SOURCE_LISTEN: {
+    meaning: 'A connector that is called could not listen on its address; it tries again.',
+    fix: 'Set listen.port of the connector to a free port, or stop what is using it.',
+  },
   HUB_TOPIC_INVALID: {
     meaning: 'A topic is not valid in the syntax of the connector it is for.',
     fix: "Correct the topic; the connector's README states its syntax.",
@@ -87,6 +91,10 @@ export const ERROR_CODES = {
   HUB_STATE_UNUSABLE: {
     meaning: 'The state directory or its database cannot be opened.',
     fix: 'Set stateDir to a writable directory on a local disk.',
+  },
+  HUB_QUEUE_FULL: {
+    meaning: 'So much waits in the embedded store for its functions that no more is taken.',
+    fix: 'See why the functions do not take it; raise limits.inboxMax where the disk has room.',
   },
   HUB_USAGE: {
     meaning: 'The command line is not understood.',

@@ -4,6 +4,7 @@
 import type { Clock } from './clock.ts'
 import type { ConfigOf, Fields } from './fields.ts'
 import type { Delivery } from './delivery.ts'
+import type { Inbox } from './inbox.ts'
 import type { Manifest } from './manifest.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -87,6 +88,8 @@ export interface SourceContext {
   readonly clock: Clock
   readonly log: SourceLog
   readonly state: StateStore
+  /** For events that nobody will send again; the same one at each call. @throws HubError HUB_STATE_UNUSABLE */
+  inbox(): Inbox
   /** Upper bound of deliveries handed out and not yet settled; use it as the broker's window (prefetch, receive maximum). */
   readonly unsettledMax: number
   /** `name` ends in `_total`; `labels` must have bounded values. Calling it twice with one name gives the same counter. */

@@ -3,7 +3,7 @@
 
 import { ManualClock, parseConfig, systemClock } from '../../src/sdk/index.ts'
 import type { Connector, EventMessage, Subscription } from '../../src/sdk/index.ts'
-import { FileState, LogRecord, contextOf } from './recording.ts'
+import { LogRecord, contextOf } from './recording.ts'
 
 /** First message to the child. */
 export interface CrashJob {
@@ -35,7 +35,7 @@ async function run(job: CrashJob): Promise<void> {
     instance: connector.manifest.name,
     clock: manual.clock ?? systemClock,
     log: new LogRecord(),
-    state: new FileState(job.stateFile),
+    stateFile: job.stateFile,
     unsettledMax: job.unsettledMax,
   })
   const source = connector.create(parseConfig(connector.manifest.fields, job.config), context)

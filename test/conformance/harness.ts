@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { ManualClock, parseConfig, systemClock } from '../../src/sdk/index.ts'
 import type { Clock, Connector, EventMessage, Manifest, Subscription } from '../../src/sdk/index.ts'
 import type { BrokerFeatures, SourceScope, TestBroker, TestEvent } from './contract.ts'
-import { CountingClock, FileState, LogRecord, contextOf } from './recording.ts'
+import { CountingClock, LogRecord, contextOf } from './recording.ts'
 import { RunningSource } from './running-source.ts'
 import { secretsIn } from './secrets.ts'
 
@@ -96,17 +96,16 @@ export class Harness implements AsyncDisposable {
     for (const secret of secretsIn(this.manifest.fields, config)) this.#secrets.add(secret)
     const clock = new CountingClock(this.clock)
     const log = new LogRecord()
+    const context = contextOf({
+      instance: this.manifest.name,
+      clock,
+      log,
+      stateFile: this.stateFile(replica),
+      unsettledMax: this.unsettledMax,
+    })
     const running = new RunningSource({
-      source: this.suite.connector.create(
-        parseConfig(this.manifest.fields, config),
-        contextOf({
-          instance: this.manifest.name,
-          clock,
-          log,
-          state: new FileState(this.stateFile(replica)),
-          unsettledMax: this.unsettledMax,
-        }),
-      ),
+      source: this.suite.connector.create(parseConfig(this.manifest.fields, config), context),
+      context,
       clock,
       log,
       unsettledMax: this.unsettledMax,

@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
+import { Inboxes } from '../../src/hub/inboxes.ts'
 import type { Clock, ClockTimer, LogFields, SourceContext, SourceLog, StateStore } from '../../src/sdk/index.ts'
 
 /** Everything a source said, one JSON text per line. */
@@ -31,7 +32,7 @@ export class LogRecord implements SourceLog {
 }
 
 /** State in one JSON file, so that a child process that is killed leaves it to the next instance. */
-export class FileState implements StateStore {
+class FileState implements StateStore {
   readonly #path: string
 
   constructor(path: string) {
@@ -95,7 +96,20 @@ export class CountingClock implements Clock {
   }
 }
 
+const INBOX_BYTES_MAX = 64 * 1024 * 1024
+
 /** A context whose metrics go nowhere: what they count is checked at the level of the hub. */
-export function contextOf(parts: Omit<SourceContext, 'counter' | 'gauge'>): SourceContext {
-  return { ...parts, counter: () => ({ add: () => undefined }), gauge: () => undefined }
+export function contextOf(
+  parts: Omit<SourceContext, 'counter' | 'gauge' | 'inbox' | 'state'> & { readonly stateFile: string },
+): SourceContext & Disposable {
+  const { stateFile, instance, clock, unsettledMax } = parts
+  const inboxes = new Inboxes({ path: `${stateFile}.inbox.db`, clock, bytesMax: INBOX_BYTES_MAX })
+  return {
+    ...parts,
+    state: new FileState(stateFile),
+    inbox: () => inboxes.of(instance, unsettledMax),
+    counter: () => ({ add: () => undefined }),
+    gauge: () => undefined,
+    [Symbol.dispose]: () => inboxes[Symbol.dispose](),
+  }
 }

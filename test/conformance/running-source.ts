@@ -45,6 +45,8 @@ export const ackAll = (): Settlement => ({ kind: 'ack' })
 
 export interface RunningSourceParts {
   readonly source: Source
+  /** What the source was given; ended when the source is closed. */
+  readonly context: Disposable
   readonly clock: CountingClock
   readonly log: LogRecord
   readonly unsettledMax: number
@@ -105,12 +107,14 @@ export class RunningSource {
     await this.settled()
     await this.source.close()
     await this.#pumping
+    this.#parts.context[Symbol.dispose]()
   }
 
   /** Aborts what the source was given, then closes it; for the end of a scenario. */
   async abandon(): Promise<void> {
     this.#abort.abort()
     await this.source.close()
+    this.#parts.context[Symbol.dispose]()
   }
 
   /** Waits for every settlement that `decide` started. */

@@ -24,7 +24,15 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
 function openQueue(callsMax = 100): AsyncQueue {
   const path = join(directory, 'queue.db')
-  return new AsyncQueue({ path, clock, callsMax, responseBytesMax: 1024, userAgent: 'test/1', log: () => {} })
+  return new AsyncQueue({
+    path,
+    clock,
+    callsMax,
+    bytesMax: 1e6,
+    responseBytesMax: 1024,
+    userAgent: 'test/1',
+    log: () => {},
+  })
 }
 
 function enqueue(queue: AsyncQueue, callId: string): Promise<void> {
@@ -127,7 +135,7 @@ test('a full queue refuses, and takes more once a call is done', async () => {
   using queue = openQueue(2)
   await enqueue(queue, 'a')
   await enqueue(queue, 'b')
-  await expect(enqueue(queue, 'c')).rejects.toMatchObject({ code: 'HUB_STATE_UNUSABLE', canRetry: true })
+  await expect(enqueue(queue, 'c')).rejects.toMatchObject({ code: 'HUB_QUEUE_FULL', canRetry: true })
   const [delivery] = await take(queue, 1)
   await delivery?.settle(ACK)
   await enqueue(queue, 'c')

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { Fifo } from '../../src/delivery/fifo.ts'
+import { Fifo } from '../../src/sdk/index.ts'
 
 test('gives back in the order of arrival, however pushes and shifts are mixed', () => {
   fc.assert(

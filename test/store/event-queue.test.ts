@@ -1,0 +1,200 @@
+// What is accepted once, kept, handed out within a bound, and forgotten only when it is settled. On a real file.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { ManualClock } from '../../src/sdk/index.ts'
+import type { Delivery } from '../../src/sdk/index.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import type { Database } from '../../src/store/database.ts'
+import { EVENT_QUEUE_SCHEMA, EventQueue } from '../../src/store/event-queue.ts'
+import type { EventQueueOptions, QueuedEvent } from '../../src/store/event-queue.ts'
+
+const ACK = { kind: 'ack' } as const
+const REJECT = { kind: 'reject', reason: 'answered 404', letters: [] } as const
+
+let directory: string
+let clock: ManualClock
+let database: Database
+const queues: EventQueue[] = []
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'event-queue-test-'))
+  clock = new ManualClock()
+  database = openDatabase(join(directory, 'inbox.db'), [EVENT_QUEUE_SCHEMA])
+})
+afterEach(() => {
+  for (const queue of queues.splice(0)) queue[Symbol.dispose]()
+  database.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+function open(options: Partial<EventQueueOptions> = {}): EventQueue {
+  const queue = new EventQueue({ database, name: 'hooks', clock, eventsMax: 100, bytesMax: 10_000, unsettledMax: 50, ...options }) // prettier-ignore
+  queues.push(queue)
+  return queue
+}
+
+const event = (id: string, more: Partial<QueuedEvent> = {}): QueuedEvent => ({
+  id,
+  topic: 'github:push',
+  headers: {},
+  body: Buffer.from('{}'),
+  timestampMs: clock.now(),
+  ...more,
+})
+
+/** Reads until the test ends. */
+function read(queue: EventQueue, signal = new AbortController().signal): Delivery[] {
+  const arrivals: Delivery[] = []
+  void (async () => {
+    for await (const delivery of queue.deliveries(signal)) arrivals.push(delivery)
+  })()
+  return arrivals
+}
+
+const idsOf = (deliveries: readonly Delivery[]): string[] => deliveries.map(({ message }) => message.id)
+const settledTurns = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => void setImmediate(resolve))
+}
+
+describe('an event', () => {
+  test('comes with all that it was put in with', async () => {
+    const queue = open()
+    const put = event('a', { path: '/x?y=1', contentType: 'application/json', orderingKey: 'k', target: 'f.ns', headers: { 'X-A': 'ü' }, body: Buffer.from([0, 255]) }) // prettier-ignore
+    expect(await queue.put(put)).toBe('stored')
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    expect(arrivals[0]?.message).toEqual({ ...put, body: new Uint8Array([0, 255]), source: 'hooks', attempt: 1 })
+  })
+
+  test('is no other queue’s', async () => {
+    const [queue, other] = [open(), open({ name: 'other' })]
+    await queue.put(event('a'))
+    const [mine, theirs] = [read(queue), read(other)]
+    await expect.poll(() => idsOf(mine)).toEqual(['a'])
+    expect([theirs.length, other.length]).toEqual([0, 0])
+  })
+
+  test('comes again in a new process, unless it was settled', async () => {
+    const queue = open()
+    for (const id of ['a', 'b', 'c']) await queue.put(event(id))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(3)
+    await arrivals[1]?.settle(ACK)
+    queue[Symbol.dispose]()
+    expect(await arrivals[0]?.settle(ACK)).toBe('stale')
+    const next = open()
+    expect(next.length).toBe(2)
+    const again = read(next)
+    await expect.poll(() => idsOf(again)).toEqual(['a', 'c'])
+  })
+
+  test('that is to be retried comes after the delay, with the next attempt', async () => {
+    const queue = open()
+    await queue.put(event('a'))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    await arrivals[0]?.settle({ kind: 'retry', delayMs: 1000, reason: 'answered 500' })
+    await clock.advance(999)
+    await settledTurns()
+    expect(arrivals).toHaveLength(1)
+    await clock.advance(1)
+    await expect.poll(() => arrivals.map(({ message }) => message.attempt)).toEqual([1, 2])
+  })
+})
+
+describe('bounds', () => {
+  test('no more than unsettledMax is out, and a new reader counts what the last one left', async () => {
+    const queue = open({ unsettledMax: 2 })
+    for (const id of ['a', 'b', 'c', 'd']) await queue.put(event(id))
+    const first = new AbortController()
+    const arrivals = read(queue, first.signal)
+    await expect.poll(() => idsOf(arrivals)).toEqual(['a', 'b'])
+    first.abort()
+    const again = read(queue)
+    await settledTurns()
+    expect(again).toHaveLength(0)
+    await arrivals[0]?.settle(ACK)
+    await expect.poll(() => idsOf(again)).toEqual(['c'])
+    await again[0]?.settle({ kind: 'retry', delayMs: 60_000, reason: 'later' })
+    await expect.poll(() => idsOf(again)).toEqual(['c', 'd'])
+  })
+
+  test.each([
+    ['events', { eventsMax: 2 }],
+    ['bytes', { bytesMax: 9 }],
+  ])('of %s: what finds no room is refused, and a settled event makes room, over a restart', async (_, bound) => {
+    const first = open(bound)
+    await first.put(event('a'))
+    first[Symbol.dispose]()
+    const queue = open(bound)
+    await queue.put(event('b'))
+    await expect(queue.put(event('c'))).rejects.toMatchObject({ code: 'HUB_QUEUE_FULL', canRetry: true })
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(2)
+    await arrivals[0]?.settle(ACK)
+    expect(await queue.put(event('c'))).toBe('stored')
+  })
+
+  test('an event that could not be written takes no room', async () => {
+    const queue = open({ eventsMax: 1 })
+    database.sqlite.exec('ALTER TABLE events RENAME TO elsewhere')
+    await expect(queue.put(event('a'))).rejects.toThrow('no such table')
+    database.sqlite.exec('ALTER TABLE elsewhere RENAME TO events')
+    expect(await queue.put(event('a'))).toBe('stored')
+  })
+})
+
+describe('an id that is remembered', () => {
+  const REMEMBER = { rememberMs: 60_000 }
+
+  test('is taken once, also when it comes twice at the same moment', async () => {
+    const queue = open()
+    const results = await Promise.all([queue.put(event('a'), REMEMBER), queue.put(event('a'), REMEMBER)])
+    expect(results).toEqual(['stored', 'known'])
+    expect(queue.length).toBe(1)
+  })
+
+  test('is known after it was settled, over a restart, until its time is over', async () => {
+    const queue = open()
+    await queue.put(event('a'), REMEMBER)
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    await arrivals[0]?.settle(ACK)
+    queue[Symbol.dispose]()
+    const next = open()
+    await clock.advance(59_999)
+    expect(await next.put(event('a'), REMEMBER)).toBe('known')
+    await clock.advance(1)
+    expect(await next.put(event('a'), REMEMBER)).toBe('stored')
+  })
+
+  test('is known as long as its event waits, whatever the time', async () => {
+    const queue = open()
+    await queue.put(event('a'), REMEMBER)
+    await clock.advance(3_600_000)
+    expect(await queue.put(event('a'), REMEMBER)).toBe('known')
+  })
+
+  test('is taken again after it was rejected', async () => {
+    const queue = open()
+    await queue.put(event('a'), REMEMBER)
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    await arrivals[0]?.settle(REJECT)
+    expect(await queue.put(event('a'), REMEMBER)).toBe('stored')
+  })
+
+  test('does not stay for ever', async () => {
+    const queue = open({ eventsMax: 10_000, bytesMax: 1e6 })
+    await queue.put(event('old'), REMEMBER)
+    await clock.advance(60_000)
+    await Promise.all(Array.from({ length: 1000 }, (_, index) => queue.put(event(`new-${index}`), REMEMBER)))
+    const count = (): unknown => database.sqlite.prepare("SELECT count(*) AS n FROM remembered WHERE id = 'old'").get()
+    await expect.poll(count).toEqual({ n: 0 })
+  })
+})
