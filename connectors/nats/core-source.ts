@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Msg, NatsConnection, Subscription as Subscribed } from '@nats-io/transport-node'
 
-import { HubError, asHubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, asHubError, errorText, reading } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   FunctionResult,
@@ -22,7 +22,6 @@ import { Line } from './line.ts'
 import { queueGroupOf } from './manifest.ts'
 import { Overlaps } from './overlaps.ts'
 import { lostProblem, reportRefusals } from './problems.ts'
-import { reading } from './reading.ts'
 import { answer, mayAnswer } from './reply.ts'
 import { wantedSubjects } from './subjects.ts'
 import { Waiting } from './waiting.ts'

@@ -5,7 +5,7 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 
-import { HubError, asHubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, asHubError, errorText, reading } from '../../src/sdk/index.ts'
 import type {
   ClockTimer,
   Delivery,
@@ -23,7 +23,6 @@ import { Feed } from './feed.ts'
 import { Held } from './held.ts'
 import { Line } from './line.ts'
 import { lostProblem, reportRefusals } from './problems.ts'
-import { reading } from './reading.ts'
 import { Streams, isMissing } from './streams.ts'
 import type { Place } from './streams.ts'
 import { wantedSubjects } from './subjects.ts'

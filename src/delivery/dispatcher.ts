@@ -424,7 +424,7 @@ export class Dispatcher {
       events.deadLettered(source, letter)
       this.#end(call, 'deadLettered', reason)
     }
-    if (capabilities.reject === 'broker') {
+    if ((flight.delivery.reject ?? capabilities.reject) === 'broker') {
       flight.letters.push(letter)
       buried()
       return

@@ -53,6 +53,8 @@ export interface Delivery {
   readonly signal?: AbortSignal
   /** Ask for the functions' answers in `settle`, each body cut at this many bytes. 0 or absent: not kept. */
   readonly responseBytesMax?: number
+  /** Who owns the dead letters of this event, where its topic decides (SQS: a redrive policy). Default: `capabilities.reject`. */
+  readonly reject?: 'broker' | 'hub'
   /**
    * The hub keeps this delivery for another try: so many invocations have been made with the event, over all deliveries
    * of it. For sources that can keep the count with the broker, so that a restart does not begin again at 1. Must not throw.

@@ -68,6 +68,10 @@ export const ERROR_CODES = {
       'The connection to the broker was lost; the connector reconnects and the broker delivers again what was unsettled.',
     fix: "Nothing, when it comes back by itself; otherwise see the broker's logs.",
   },
+  HUB_SOURCE_THROTTLED: {
+    meaning: 'The broker refuses requests because there are too many of them; the connector waits and tries again.',
+    fix: "Raise the broker's quota, or run fewer replicas; others may be using the same account.",
+  },
   HUB_SOURCE_PROTOCOL: {
     meaning: 'The broker answered something that its protocol does not allow.',
     fix: 'Check that the address is of the right kind of broker and of a supported version.',

@@ -152,6 +152,18 @@ describe('failures', () => {
     })
   })
 
+  test('a delivery that says who keeps its dead letters is believed', async () => {
+    const rig = new Rig({ capabilities: { retry: 'held', reject: 'hub', durable: true } })
+    rig.invoker.script = () => answered(404)
+    void rig.run()
+    rig.push(message('1'), { reject: 'broker' })
+    rig.push(message('2'))
+    await rig.rest()
+    expect(rig.letters.map(({ message: { id } }) => id)).toEqual(['2'])
+    expect(rig.settled.find(({ id }) => id === '1')?.settlement).toMatchObject({ kind: 'reject', letters: [{ status: 404 }] }) // prettier-ignore
+    expect(rig.settled.find(({ id }) => id === '2')?.settlement).toMatchObject({ kind: 'reject', letters: [] })
+  })
+
   test('a fan-out retries only the function that failed', async () => {
     const rig = new Rig({ capabilities: { retry: 'delayed', reject: 'hub', durable: true } })
     rig.triggers = () => [trigger('a'), trigger('b')]

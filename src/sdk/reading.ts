@@ -1,6 +1,7 @@
-// What a source hands to the hub: its buffer, and a sign that nobody reads any more. Used by both sources.
+// What a source with a buffer hands to the hub: the buffer, and a sign that nobody reads any more. For connectors.
 
-import type { Delivery, DeliveryBuffer } from '../../src/sdk/index.ts'
+import type { DeliveryBuffer } from './delivery-buffer.ts'
+import type { Delivery } from './delivery.ts'
 
 /**
  * @param stopped called when the reader leaves or `signal` is aborted, perhaps more than once: from then on events would
