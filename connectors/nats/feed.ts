@@ -1,7 +1,7 @@
 // Pulls from one consumer, batch by batch, never while there is no room: what waits in the client's own memory gives no signs
 // of life and would be delivered to somebody else meanwhile. Owned by jetstream-source.ts.
 
-import type { Consumer, ConsumerMessages } from '@nats-io/jetstream'
+import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream'
 
 import { errorText, sleep } from '../../src/sdk/index.ts'
 import type { HubError, SourceContext } from '../../src/sdk/index.ts'
@@ -15,8 +15,8 @@ export interface FeedOptions {
   /** Pulled at once. */
   readonly batch: number
   readonly context: Pick<SourceContext, 'clock' | 'log'>
-  /** Resolves when the first may be pulled. */
-  ready(signal: AbortSignal): Promise<void>
+  /** Gathers what has to be handed out before anything else; rejects when that fails for now, or is stopped. */
+  first(gathering: Gathering): Promise<void>
   /** Resolves when what the server has sent has been read. */
   flush(): Promise<void>
   /** Undefined while the consumer is there. */
@@ -25,7 +25,17 @@ export interface FeedOptions {
   lost(error: HubError): void
 }
 
+export interface Gathering {
+  /** Resolves when so many were pulled, or there are no more for now. */
+  pull(count: number): Promise<void>
+  /** How many it has, up to this place in the stream. */
+  upTo(sequenceMax: number): number
+  readonly signal: AbortSignal
+}
+
 const EXPIRES_MS = 30_000
+/** The least that there is. */
+const GATHER_EXPIRES_MS = 1000
 const PAUSE_MS = 1000
 
 export class Feed {
@@ -48,21 +58,49 @@ export class Feed {
 
   /** Never rejects. */
   async #run(): Promise<void> {
-    const { consumer, held, batch, name, context } = this.#options
-    await this.#options.ready(this.#stop.signal).catch(() => undefined)
+    const { held } = this.#options
     while (!this.#isOver) {
-      await held.room()
-      if (this.#isOver) return
-      try {
-        this.#messages = await consumer.fetch({ max_messages: batch, expires: EXPIRES_MS })
-        if (this.#stop.signal.aborted) this.#messages.stop()
-        for await (const message of this.#messages) held.take(message)
-      } catch (error) {
-        if (this.#isOver) return
-        context.log.debug('nats.pull-failed', `${name}: ${errorText(error)}`)
-        await this.#recover()
-      }
+      if (!(await this.#attempt(() => this.#gather()))) continue
+      held.inOrder(this)
+      // What a pull that failed has left on its way is out with nobody.
+      while (await this.#attempt(() => this.#next())) continue
     }
+    // Between two connections and at the end it is not ours to decide.
+    if (!held.over) held.refuse(this)
+  }
+
+  #gather(): Promise<void> {
+    const { held } = this.#options
+    return this.#options.first({
+      pull: (count) => this.#pull(count, GATHER_EXPIRES_MS, (message) => held.gather(message, this)),
+      upTo: (sequenceMax) => held.gathered(this, sequenceMax),
+      signal: this.#stop.signal,
+    })
+  }
+
+  async #next(): Promise<void> {
+    const { held, batch } = this.#options
+    await held.room()
+    if (!this.#isOver) await this.#pull(batch, EXPIRES_MS, (message) => held.take(message))
+  }
+
+  async #pull(count: number, expires: number, take: (message: JsMsg) => void): Promise<void> {
+    this.#messages = await this.#options.consumer.fetch({ max_messages: count, expires })
+    if (this.#stop.signal.aborted) this.#messages.stop()
+    for await (const message of this.#messages) take(message)
+  }
+
+  /** False when it failed, after a while, or when it is over. */
+  async #attempt(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work()
+    } catch (error) {
+      if (this.#isOver) return false
+      this.#options.context.log.debug('nats.pull-failed', `${this.#options.name}: ${errorText(error)}`)
+      await this.#recover()
+      return false
+    }
+    return !this.#isOver
   }
 
   /** A new leader, a full queue of requests, a heartbeat that was missed: all of that passes, but for a consumer that is gone. */

@@ -23,6 +23,8 @@ interface Entry {
   readonly key: string
   /** The latest delivery of it. */
   message: JsMsg
+  /** Who gathers it; undefined once it may be handed out. */
+  gatherer: object | undefined
 }
 
 interface HeldDelivery extends Delivery {
@@ -74,6 +76,8 @@ export class Held {
     this.#buffer = new DeliveryBuffer(unsettledMax)
     this.#flushes = new Flushes(nats)
     this.#state = 'reading'
+    // Incomplete, and nobody has seen it: it comes again after its wait, with the rest.
+    for (const { key, gatherer } of this.#entries.values()) if (gatherer !== undefined) this.#entries.delete(key)
     // Somebody else may have them by now.
     if (clock.monotonic() - this.#touchedAtMs > ackWaitMs)
       for (const { key } of this.#ahead.splice(0)) this.#entries.delete(key)
@@ -89,26 +93,61 @@ export class Held {
   }
 
   take(message: JsMsg): void {
+    const entry = this.#keep(message)
+    if (entry === undefined) return
+    this.#ahead.push(entry)
+    this.#handOut()
+  }
+
+  /** Takes it, and hands it out after `inOrder` only. Forgotten where the connection breaks before that. */
+  gather(message: JsMsg, gatherer: object): void {
+    const entry = this.#keep(message)
+    if (entry !== undefined) entry.gatherer = gatherer
+  }
+
+  /** How many it has gathered, up to this place in the stream. */
+  gathered(gatherer: object, sequenceMax: number): number {
+    return this.#gatheredBy(gatherer).filter((entry) => sequenceOf(entry) <= sequenceMax).length
+  }
+
+  /** Hands out what it has gathered, in the order of the stream. */
+  inOrder(gatherer: object): void {
+    const entries = this.#gatheredBy(gatherer)
+    for (const entry of entries) entry.gatherer = undefined
+    this.#ahead.push(...entries)
+    this.#handOut()
+  }
+
+  /** Gives back what it has gathered. */
+  refuse(gatherer: object): void {
+    this.#refuse(this.#gatheredBy(gatherer))
+  }
+
+  #gatheredBy(gatherer: object): readonly Entry[] {
+    return inOrder([...this.#entries.values()].filter((entry) => entry.gatherer === gatherer))
+  }
+
+  /** Undefined where the event is known, or is not wanted any more. */
+  #keep(message: JsMsg): Entry | undefined {
     const key = keyOf(message)
     const known = this.#entries.get(key)
     if (known !== undefined) {
       // The server has lost patience, or the acknowledgement of the hub is on its way: still one event.
       if (known.message.info.consumer === message.info.consumer) known.message = message
       else this.#say(replyOf(message), ACK)
-      return
+      return undefined
     }
     if (this.#settled.has(key)) {
       this.#say(replyOf(message), ACK)
-      return
+      return undefined
     }
     if (this.#state === 'ended') {
       this.#say(replyOf(message), '-NAK')
-      return
+      return undefined
     }
-    const entry: Entry = { key, message }
+    const entry: Entry = { key, message, gatherer: undefined }
     this.#entries.set(key, entry)
-    this.#ahead.push(entry)
-    this.#handOut()
+    return entry
   }
 
   /** Tells the server that all of it is being worked on, so that it does not deliver it again. */
@@ -159,8 +198,7 @@ export class Held {
   }
 
   #refuse(entries: readonly Entry[]): void {
-    const sequence = ({ message }: Entry): number => message.info.streamSequence
-    for (const entry of entries.toSorted((left, right) => sequence(left) - sequence(right))) {
+    for (const entry of inOrder(entries)) {
       this.#entries.delete(entry.key)
       this.#say(replyOf(entry.message), '-NAK')
     }
@@ -252,6 +290,14 @@ export class Held {
 /** The time, because a stream that is made anew counts from 1 again. */
 function keyOf({ info, timestampNanos }: JsMsg): string {
   return `${info.stream}:${info.streamSequence}:${timestampNanos}`
+}
+
+function sequenceOf({ message }: Entry): number {
+  return message.info.streamSequence
+}
+
+function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  return entries.toSorted((left, right) => sequenceOf(left) - sequenceOf(right))
 }
 
 /** Where to settle it. The client's message has it, and its interface does not. */

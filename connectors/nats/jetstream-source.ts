@@ -20,9 +20,12 @@ import { dial } from './dial.ts'
 import type { NatsConfig } from './dial.ts'
 import { streamEvent } from './event.ts'
 import { Feed } from './feed.ts'
+import type { Gathering } from './feed.ts'
 import { Held } from './held.ts'
 import { Line } from './line.ts'
 import { lostProblem, reportRefusals } from './problems.ts'
+import { gatherReturned } from './returned.ts'
+import type { Outside } from './returned.ts'
 import { Streams, isMissing } from './streams.ts'
 import type { Place } from './streams.ts'
 import { wantedSubjects } from './subjects.ts'
@@ -193,7 +196,7 @@ export class JetStreamSource implements Source {
           held: this.#held,
           batch,
           context: this.#context,
-          ready: (signal) => this.#untilReturned(manager, { stream, consumer: name }, signal),
+          first: (gathering) => this.#gather(manager, { stream, consumer: name }, batch, gathering),
           flush: () => nats.flush(),
           missing: () => this.#missing(manager, { stream, consumer: name }),
           lost: (error) => this.#lost(connection, error),
@@ -213,9 +216,23 @@ export class JetStreamSource implements Source {
   }
 
   /** Where nothing is ordered, nothing has to wait. */
-  async #untilReturned(manager: JetStreamManager, place: Place, signal: AbortSignal): Promise<void> {
+  async #gather(
+    manager: JetStreamManager,
+    { stream, consumer }: Place,
+    batch: number,
+    gathering: Gathering,
+  ): Promise<void> {
+    // prettier-ignore
     if (this.#config.orderingToken === undefined) return
-    await this.#streams.untilReturned(manager, place, () => this.#held.of(place.consumer).count, signal)
+    const held = (): number => this.#held.of(consumer).count
+    const look = async (): Promise<Outside> => {
+      const { num_ack_pending, ack_floor, delivered } = await manager.consumers.info(stream, consumer)
+      return { out: num_ack_pending - held(), settled: ack_floor.stream_seq, last: delivered.stream_seq }
+    }
+    // As much as one that is gone can have held, being like us.
+    const heldMax = this.#context.unsettledMax + batch
+    const { ackWait: ackWaitMs } = this.#config
+    await gatherReturned({ name: `${stream}/${consumer}`, ackWaitMs, heldMax, context: this.#context, look, held }, gathering) // prettier-ignore
   }
 
   #touchLater(): void {

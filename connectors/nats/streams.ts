@@ -3,7 +3,7 @@
 import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream'
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream'
 
-import { HubError, sleep } from '../../src/sdk/index.ts'
+import { HubError } from '../../src/sdk/index.ts'
 import type { SourceContext } from '../../src/sdk/index.ts'
 import type { NatsConfig } from './dial.ts'
 import { addressesOf } from './problems.ts'
@@ -12,9 +12,6 @@ import { consumerName } from './subjects.ts'
 const NANOS = 1_000_000
 /** The description of our own streams. */
 const CREATED = 'created by connector-hub'
-/** The server looks for what is overdue now and then. */
-const RETURN_SLACK_MS = 250
-const RETURN_POLL_MS = 100
 
 /** A consumer by the names that its server knows it by. */
 export interface Place {
@@ -52,29 +49,6 @@ export class Streams {
     const consumer = consumerName(this.#durable, subject)
     for (const stream of streams) await this.#ensure(manager, { stream, consumer }, subject)
     return streams.map((stream) => ({ stream, consumer }))
-  }
-
-  /**
-   * Resolves when the server has nothing out with somebody who is gone: what it delivers again after its wait comes before
-   * anything new then, and the order is kept. At once where nothing is out but what `held` says is ours; else after `ackWait`
-   * at the latest, since replicas that live always have something out. Rejects when aborted.
-   */
-  async untilReturned(
-    manager: JetStreamManager,
-    { stream, consumer }: Place,
-    held: () => number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { clock, log } = this.#context
-    const untilMs = clock.monotonic() + this.#config.ackWait + RETURN_SLACK_MS
-    let isNoted = false
-    while (clock.monotonic() < untilMs) {
-      const { num_ack_pending: out } = await manager.consumers.info(stream, consumer)
-      if (out <= held()) return
-      if (!isNoted) log.info('nats.waiting', `${stream}/${consumer}: ${out} messages are out with another instance; waiting up to ackWait for them, to keep the order`) // prettier-ignore
-      isNoted = true
-      await sleep(clock, RETURN_POLL_MS, signal)
-    }
   }
 
   /** Says how to make it. */
