@@ -40,6 +40,8 @@ export interface Field<T = unknown> {
   readonly values?: readonly string[]
   /** Fields of a group. */
   readonly fields?: Fields
+  /** Fields of each mapping in a list. */
+  readonly entry?: Fields
   readonly schema: z.ZodType
   /** Environment text to the same input form as YAML gives. */
   readonly fromText: (text: string) => unknown
@@ -60,7 +62,7 @@ function make<T, const O extends FieldOptions>(
   kind: FieldKind,
   options: O,
   type: z.ZodType,
-  more: { fromText?: (text: string) => unknown; values?: readonly string[]; fields?: Fields } = {},
+  more: { fromText?: (text: string) => unknown; values?: readonly string[]; fields?: Fields; entry?: Fields } = {},
 ): Field<Resolved<T, O>> {
   const { description, required, default: initial, example } = options
   const described = type.meta({
@@ -273,7 +275,10 @@ export const field = {
     )
     const type = z.preprocess(splitText, z.array(entry, { error: 'must be a list' }))
     const items = { anyOf: [{ type: 'string' }, z.toJSONSchema(objectSchema(fields), { io: 'input' })] }
-    return make<readonly ConfigOf<F>[], O>('list', options, type.meta({ type: 'array', items }), { fromText: jsonList })
+    return make<readonly ConfigOf<F>[], O>('list', options, type.meta({ type: 'array', items }), {
+      fromText: jsonList,
+      entry: fields,
+    })
   },
 
   /** Text by text. */
@@ -453,6 +458,9 @@ function withSecrets(
     const inner = merged[name]
     if (declared.fields !== undefined && isRecord(inner))
       merged[name] = withSecrets(declared.fields, inner, [...path, name], problems, readFiles)
+    const { entry } = declared
+    if (entry !== undefined && Array.isArray(inner))
+      merged[name] = inner.map((item: unknown, index) => isRecord(item) ? withSecrets(entry, item, [...path, name, index], problems, readFiles) : item) // prettier-ignore
     if (declared.kind !== 'secret') continue
     const file = merged[`${name}File`]
     if (file !== undefined && merged[name] !== undefined)
@@ -478,6 +486,9 @@ function withoutFileKeys(fields: Fields, config: Record<string, unknown>): Recor
     if (declared.kind === 'secret') delete cleaned[`${name}File`]
     const inner = cleaned[name]
     if (declared.fields !== undefined && isRecord(inner)) cleaned[name] = withoutFileKeys(declared.fields, inner)
+    const { entry } = declared
+    if (entry !== undefined && Array.isArray(inner))
+      cleaned[name] = inner.map((item) => withoutFileKeys(entry, item as Record<string, unknown>))
   }
   return cleaned
 }
@@ -503,7 +514,8 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function knownKeys(fields: Fields, path: readonly (string | number)[]): string[] {
-  const inner = path.reduce<Fields | undefined>((at, key) => at?.[key]?.fields, fields) ?? {}
+  // An index leads to one of the mappings of a list, whose fields the list itself names.
+  const inner = path.reduce<Fields | undefined>((at, key) => (typeof key === 'number' ? at : (at?.[key]?.fields ?? at?.[key]?.entry)), fields) ?? {} // prettier-ignore
   return Object.entries(inner).flatMap(([name, declared]) =>
     declared.kind === 'secret' ? [name, `${name}File`] : [name],
   )

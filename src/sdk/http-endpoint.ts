@@ -45,7 +45,7 @@ export interface EndpointRequest {
 
 export interface EndpointAnswer {
   readonly status: number
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** A text is sent as plain text where no header says otherwise. */
   readonly body?: string | Uint8Array
 }

@@ -4,15 +4,16 @@
  * `exact`: no wildcards. `mqtt`: MQTT 5.0 §4.7, §4.8.2. `nats`: subject-based messaging. `amqp`: AMQP 0-9-1 topic exchange.
  * `s3`: a bucket, or a bucket and an event as in S3's notifications, `photos:s3:ObjectCreated:*`; events are on topics such
  * as `photos:s3:ObjectCreated:Put`. A bucket alone stands for every event but those of reading (`s3:ObjectAccessed:…`): a
- * function that reads the object of its event would invoke itself for ever.
+ * function that reads the object of its event would invoke itself for ever. `hook`: the name of a webhook, which stands for
+ * every event of it, or a webhook and one of its events, `github:push`.
  */
-export type TopicSyntax = 'exact' | 'mqtt' | 'nats' | 'amqp' | 's3'
+export type TopicSyntax = 'exact' | 'mqtt' | 'nats' | 'amqp' | 's3' | 'hook'
 
 interface Rules {
   readonly separator: string
   /** Matches exactly one level; undefined where there is no such wildcard. */
   readonly one: string | undefined
-  /** Matches the rest (mqtt, nats, s3), or any number of levels anywhere (amqp). */
+  /** Matches the rest (mqtt, nats, s3, hook), or any number of levels anywhere (amqp). */
   readonly many: string
   /** `many` also matches nothing at all. */
   readonly manyMatchesNone: boolean
@@ -25,6 +26,7 @@ const RULES: Readonly<Record<Exclude<TopicSyntax, 'exact'>, Rules>> = {
   nats: { separator: '.', one: '*', many: '>', manyMatchesNone: false, manyAnywhere: false },
   amqp: { separator: '.', one: '*', many: '#', manyMatchesNone: true, manyAnywhere: true },
   s3: { separator: ':', one: undefined, many: '*', manyMatchesNone: true, manyAnywhere: false },
+  hook: { separator: ':', one: undefined, many: '*', manyMatchesNone: true, manyAnywhere: false },
 }
 
 const MQTT_TOPIC_BYTES_MAX = 65_535
@@ -34,6 +36,9 @@ const AMQP_KEY_BYTES_MAX = 255
 /** S3's and MinIO's rules for the names of buckets. */
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 const S3_EVENT = /^s3:[A-Za-z]+:(?:[A-Za-z]+|\*)$/
+/** Of a webhook, so that it needs no escaping in a path; and of an event. */
+const HOOK = /^[A-Za-z0-9._-]+(?::(?:[A-Za-z0-9._-]+|\*))?$/
+
 /** Third level of a topic. */
 const S3_READING = 'ObjectAccessed'
 
@@ -43,6 +48,7 @@ export function topicProblem(syntax: TopicSyntax, pattern: string): string | und
   if (pattern.includes('\0')) return 'a topic must not contain NUL'
   if (syntax === 'exact') return undefined
   if (syntax === 's3') return s3Problem(pattern)
+  if (syntax === 'hook') return HOOK.test(pattern) ? undefined : 'a webhook is letters, digits, dots, - and _, with :event behind it for one of its events' // prettier-ignore
   if (syntax === 'mqtt') {
     if (Buffer.byteLength(pattern) > MQTT_TOPIC_BYTES_MAX)
       return `a topic filter has at most ${MQTT_TOPIC_BYTES_MAX} bytes`
@@ -81,11 +87,11 @@ function s3Problem(pattern: string): string | undefined {
 }
 
 /**
- * The pattern as it is matched: without MQTT's `$share/<group>/`, which changes who gets an event and not which, and an S3
- * bucket as the wildcard that it is.
+ * The pattern as it is matched: without MQTT's `$share/<group>/`, which changes who gets an event and not which, and a bucket
+ * or webhook alone as the wildcard that it is.
  */
 export function matchPattern(syntax: TopicSyntax, pattern: string): string {
-  if (syntax === 's3') return pattern.includes(':') ? pattern : `${pattern}:*`
+  if (syntax === 's3' || syntax === 'hook') return pattern.includes(':') ? pattern : `${pattern}:*`
   if (syntax !== 'mqtt' || !pattern.startsWith('$share/')) return pattern
   return pattern.slice(pattern.indexOf('/', '$share/'.length) + 1)
 }

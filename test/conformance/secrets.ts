@@ -11,6 +11,11 @@ export function secretsIn(fields: Fields, config: Readonly<Record<string, unknow
       return typeof value === 'object' && value !== null
         ? secretsIn(declared.fields, value as Readonly<Record<string, unknown>>)
         : []
+    const { entry } = declared
+    if (entry !== undefined)
+      return Array.isArray(value)
+        ? value.flatMap((item: unknown) => (typeof item === 'object' && item !== null ? secretsIn(entry, item as Readonly<Record<string, unknown>>) : [])) // prettier-ignore
+        : []
     if (declared.kind === 'secret') {
       const file = config[`${name}File`]
       return typeof value === 'string'
