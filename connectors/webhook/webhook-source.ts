@@ -40,7 +40,7 @@ export class WebhookSource implements Source {
   #opened: Inbox | undefined
   readonly #complaints = new Map<string, { readonly atMs: number; unsaid: number }>()
   #wanted: readonly string[] = []
-  #isClosed = false
+  readonly #stop = new AbortController()
 
   constructor(config: WebhookConfig, context: SourceContext) {
     this.#config = config
@@ -55,8 +55,9 @@ export class WebhookSource implements Source {
     this.#answers = new Answers(context.clock, config.respondTimeout)
   }
 
-  async connect(): Promise<void> {
-    if (this.#isClosed) throw new HubError('HUB_SOURCE_LOST', 'the source is closed')
+  async connect(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (this.#stop.signal.aborted) throw new HubError('HUB_SOURCE_LOST', 'the source is closed')
     this.#opened = this.#context.inbox()
     if (this.#endpoint !== undefined) return
     const { log } = this.#context
@@ -74,7 +75,7 @@ export class WebhookSource implements Source {
   }
 
   deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
-    return this.#read(signal)
+    return this.#read(AbortSignal.any([signal, this.#stop.signal]))
   }
 
   /** Whether there are such hooks, and who would be asked to prove what. Listens nowhere. */
@@ -91,7 +92,7 @@ export class WebhookSource implements Source {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#stop.abort()
     this.#answers.end()
     await this.#endpoint?.close()
     this.#endpoint = undefined

@@ -37,8 +37,15 @@ export interface FaultBroker extends AsyncDisposable {
   readonly name: string
   /** Where hubs find the connector when its name does not say it: a path, package or URL. */
   readonly type?: string
+  /**
+   * The broker calls its hubs, which hold no connection: they are not told when it goes, and need not be when it is back.
+   * Default false.
+   */
+  readonly calls?: boolean
   /** Between a hub with `proxied` and the server. */
-  readonly proxy: TcpProxy
+  readonly proxy?: TcpProxy
+  /** Scenarios that this connector cannot be put through, and why. */
+  readonly absent?: Readonly<Partial<Record<ScenarioName, string>>>
 
   /** Makes what a run needs at the server. @returns the `topic` annotation that brings all of its events */
   prepare(run: string): Promise<string>
@@ -47,6 +54,8 @@ export interface FaultBroker extends AsyncDisposable {
    * silent server within seconds. Limits, gateway and folders are the suite's.
    */
   environment(scope: HubScope): Readonly<Record<string, string>>
+  /** The body that was published, from the one that a function is invoked with. Absent: they are the same. */
+  eventOf?(body: string): string
   /** In order; resolves once the broker has taken responsibility for all of them. Never called while the server is away. */
   publish(run: string, events: readonly FaultEvent[]): Promise<void>
   /** Events of the run that the broker does not know to be settled. Absent: the broker cannot be asked. */
@@ -60,11 +69,11 @@ export interface FaultBroker extends AsyncDisposable {
   deadLetters?(run: string, functionName: string): Promise<readonly Uint8Array[]>
 
   /** SIGTERM, as an operator does. */
-  stop(): Promise<void>
+  stop?(): Promise<void>
   /** SIGKILL. */
-  kill(): Promise<void>
+  kill?(): Promise<void>
   /** At the same address with what it kept; resolves once it accepts clients. */
-  start(): Promise<void>
+  start?(): Promise<void>
 
   /** Where order within a key is not promised, and why. */
   readonly unordered?: Readonly<Partial<Record<ScenarioName, string>>>

@@ -39,6 +39,8 @@ export function faults<F extends Fields>(connector: Connector<F>, startBroker: S
 
     test.for(scenarios)('$name', { timeout: SIZE.timeoutMs }, async (scenario, context) => {
       if (broker === undefined) return context.skip(unavailable)
+      const reason = broker.absent?.[scenario.name]
+      if (reason !== undefined) return context.skip(reason)
       const outcome = await runScenario(scenario, connector.manifest, broker)
       context.task.meta.line = `${broker.name}: ${scenario.name}: ${outcome.line}`
       expect(outcome.problem).toBeUndefined()
