@@ -7,6 +7,9 @@ import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import { CREDENTIALS, REGION, clientOf, countOf, createQueue, publishMany } from './broker.ts'
 import connector from './connector.ts'
 
+/** SQS gives out nothing of a group of which something is in flight. */
+const FORGETS_GROUPS = 'at a restart ElasticMQ forgets which groups have messages in flight (1.7.1)'
+
 async function startBroker(): Promise<FaultBroker> {
   const server = await startElasticMq()
   const proxy = await startTcpProxy(server.port)
@@ -24,7 +27,7 @@ async function startBroker(): Promise<FaultBroker> {
       HUB_SQS_REGION: REGION,
       HUB_SQS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
       HUB_SQS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
-      HUB_SQS_VISIBILITY_TIMEOUT: '8s',
+      HUB_SQS_VISIBILITY_TIMEOUT: '4s',
       HUB_SQS_WAIT_TIME: '1s',
       HUB_SQS_CONNECT_TIMEOUT: '2s',
       HUB_SQS_REQUEST_TIMEOUT: '2s',
@@ -39,6 +42,10 @@ async function startBroker(): Promise<FaultBroker> {
     stop: () => server.stop(),
     kill: () => server.kill(),
     start: () => server.start(),
+    unordered: {
+      'server restarted twice': FORGETS_GROUPS,
+      'server killed': FORGETS_GROUPS,
+    },
     async [Symbol.asyncDispose]() {
       client.destroy()
       await proxy[Symbol.asyncDispose]()

@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto'
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import type { Message, SQSClient } from '@aws-sdk/client-sqs'
 
-import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
-import type { Clock, SourceCounter, SourceLog } from '../../src/sdk/index.ts'
+import { backoffMs, sleep } from '../../src/sdk/index.ts'
+import type { Clock, HubError, SourceCounter, SourceLog } from '../../src/sdk/index.ts'
 import { wholeSeconds } from './clients.ts'
 import type { SqsConfig } from './clients.ts'
 import type { Part } from './entry.ts'
@@ -83,7 +83,7 @@ export class Feed {
 
   /** Never rejects. */
   async #receive(): Promise<void> {
-    const { lane, config } = this.#options
+    const { lane } = this.#options
     // An answer that was lost on its way is given again to the same attempt (FIFO queues).
     let attempt = randomUUID()
     let failures = 0
@@ -104,7 +104,7 @@ export class Feed {
         lane.reserved -= count
         lane.wake()
       }
-      if (got === config.maxMessages && this.#free >= config.maxMessages && this.#receivers.size < this.#receiversMax)
+      if (got === this.#batchMax && this.#free >= this.#batchMax && this.#receivers.size < this.#receiversMax)
         this.#addReceiver()
       if (got === 0 && this.#receivers.size > 1) return
     }
@@ -115,19 +115,24 @@ export class Feed {
     return held.room(lane, queues())
   }
 
+  get #batchMax(): number {
+    const { held, lane, config } = this.#options
+    return held.batchMax(lane, config.maxMessages)
+  }
+
   get #receiversMax(): number {
-    const { lane, config } = this.#options
-    return Math.ceil((this.#free + lane.load + lane.reserved) / config.maxMessages)
+    const { load, reserved } = this.lane
+    return Math.ceil((this.#free + load + reserved) / this.#batchMax)
   }
 
   /** How many messages to ask for; 0: it was stopped. */
   async #room(): Promise<number> {
-    const { lane, clock, config } = this.#options
+    const { lane, clock } = this.#options
     const stop = this.#stop.signal
     while (!stop.aborted && this.#free <= 0) await lane.changed()
-    if (lane.load > 0 && this.#free < config.maxMessages) await sleep(clock, GATHER_MS, stop).catch(() => undefined)
+    if (lane.load > 0 && this.#free < this.#batchMax) await sleep(clock, GATHER_MS, stop).catch(() => undefined)
     if (stop.aborted) return 0
-    const free = Math.min(this.#free, config.maxMessages)
+    const free = Math.min(this.#free, this.#batchMax)
     // Another receiver was quicker.
     return free > 0 ? free : await this.#room()
   }
@@ -165,9 +170,9 @@ export class Feed {
     }
     const isThrottle = problem.code === 'HUB_SOURCE_THROTTLED'
     if (isThrottle) throttled.add(1, { queue: lane.queue.name })
-    const isHopeless = !problem.canRetry || (thrown instanceof Error && thrown.name === 'TimeoutError')
+    const isHopeless = !problem.canRetry || isUnanswered(thrown)
     if (isHopeless || failures > (isThrottle ? THROTTLES_MAX : FAILURES_MAX)) {
-      lost(problem.code === 'HUB_SOURCE_UNREACHABLE' ? new HubError('HUB_SOURCE_LOST', problem.message, { cause: thrown, canRetry: true }) : problem) // prettier-ignore
+      lost(problem)
       return false
     }
     if (isThrottle && !this.#isThrottled) {
@@ -177,4 +182,11 @@ export class Feed {
     await sleep(clock, backoffMs(failures, BACKOFF), this.#stop.signal).catch(() => undefined)
     return true
   }
+}
+
+/** The client also calls a connection that was reset a timeout. */
+function isUnanswered(error: unknown): boolean {
+  if (!(error instanceof Error) || error.name !== 'TimeoutError') return false
+  const { code } = error as NodeJS.ErrnoException
+  return code !== 'ECONNRESET' && code !== 'EPIPE'
 }

@@ -38,6 +38,12 @@ const LEFT_MIN = 2 / 3
 const LETTER_RETRY_MS = 5000
 /** Of what many queues may share, one gets at least so much: a busy one among many idle ones is not slow. */
 const SHARE_MIN = 32
+/**
+ * SQS fills a receive from one group, and gives out nothing else of it meanwhile: the groups at work at the same time are as
+ * many as the receives that fit, so these are made smaller, and twice as much is received as the hub takes.
+ */
+const FIFO_GROUPS = 16
+const FIFO_AHEAD = 2
 
 export class Held {
   readonly #options: HeldOptions
@@ -83,7 +89,13 @@ export class Held {
   room(lane: Lane<Part>, queues: number): number {
     const { unsettledMax } = this.#options
     const share = Math.max(Math.min(SHARE_MIN, unsettledMax), Math.floor(unsettledMax / queues))
-    return share - lane.load - lane.reserved
+    return share * (lane.queue.isFifo ? FIFO_AHEAD : 1) - lane.load - lane.reserved
+  }
+
+  /** How many messages one receive may bring. */
+  batchMax({ queue }: Lane<Part>, maxMessages: number): number {
+    if (!queue.isFifo) return maxMessages
+    return Math.min(maxMessages, Math.max(1, Math.floor(this.#options.unsettledMax / FIFO_GROUPS)))
   }
 
   /** A new connection, and soon a new reader. */
@@ -181,7 +193,7 @@ export class Held {
       const [lane] = this.#ready
       if (lane === undefined) return
       this.#ready.delete(lane)
-      const part = lane.ahead.shift()
+      const part = nextOf(lane)
       // To the end of the row.
       if (lane.ahead.length > 0) this.#ready.add(lane)
       if (part === undefined) continue
@@ -192,6 +204,7 @@ export class Held {
       }
       this.#out += 1
       part.state = 'out'
+      count(part, 1)
       this.#buffer.push(this.#deliveryOf(part))
     }
   }
@@ -327,13 +340,14 @@ export class Held {
       if (!entry.isSettling && !entry.isLapsed && entry.hiddenUntil <= due) void this.#hideLonger(entry)
   }
 
-  /** Never rejects. Not tried again but at the next look: the visibility timeout has room for that. */
+  /** Never rejects. */
   async #hideLonger(entry: Entry): Promise<void> {
     const { clock, visibilityTimeoutMs } = this.#options
     const seconds = Math.min(wholeSeconds(visibilityTimeoutMs), this.#secondsLeft(entry))
     const { handle } = entry
     const askedAt = clock.monotonic()
-    const fate = seconds > 0 ? await entry.lane.hide(() => handle, seconds, () => 0) : 'gone' // prettier-ignore
+    const untilNext = askedAt + visibilityTimeoutMs / LOOKS
+    const fate = seconds > 0 ? await entry.lane.hide(() => handle, seconds, () => untilNext) : 'gone' // prettier-ignore
     if (entry.handle !== handle || entry.isSettling || this.#entries.get(entry.key) !== entry) return
     if (fate === 'done') entry.hiddenUntil = askedAt + seconds * 1000
     if (fate !== 'gone') return
@@ -389,6 +403,7 @@ export class Held {
   #leave(part: Part, state: PartState): void {
     part.state = state
     this.#out -= 1
+    count(part, -1)
   }
 
   #drop(part: Part): void {
@@ -415,4 +430,19 @@ export class Held {
     work.then(ended, ended)
     return work
   }
+}
+
+/** In order; of a FIFO queue first of the groups that the hub has nothing of, so that they are in parallel. */
+function nextOf({ queue, ahead, busy }: Lane<Part>): Part | undefined {
+  if (!queue.isFifo) return ahead.shift()
+  const index = ahead.findIndex(({ entry: { group = '' } }) => !busy.has(group))
+  return ahead.splice(Math.max(index, 0), 1)[0]
+}
+
+/** What the hub has of each group. */
+function count({ entry: { lane, group } }: Part, by: 1 | -1): void {
+  if (group === undefined) return
+  const left = (lane.busy.get(group) ?? 0) + by
+  if (left > 0) lane.busy.set(group, left)
+  else lane.busy.delete(group)
 }

@@ -25,7 +25,7 @@ export interface LaneOptions {
   readonly stop: AbortSignal
   /** That of the latest connection. */
   readonly client: () => SQSClient
-  /** What trying again does not mend. */
+  /** What trying again does not mend, or has not yet. */
   readonly failed: (problem: HubError) => void
 }
 
@@ -38,6 +38,8 @@ interface Hidden {
 }
 
 const BATCHES_UNDER_WAY_MAX = 8
+/** In a row, before what tells whether SQS can be reached at all is to find out. */
+const FAILURES_MAX = 3
 const TELL_BACKOFF = { minWaitMs: 100, maxWaitMs: 5000, jitter: 'equal' } as const
 
 /** @template P what waits to be handed out */
@@ -49,6 +51,8 @@ export class Lane<P> {
   load = 0
   /** Messages that receives under way may bring. */
   reserved = 0
+  /** Of a FIFO queue: how many events of each group the hub has. */
+  readonly busy = new Map<string, number>()
   readonly #options: LaneOptions
   readonly #deletes: Batches<string, EntryResult>
   readonly #hides: Batches<Hidden, EntryResult>
@@ -90,10 +94,9 @@ export class Lane<P> {
       } catch (error) {
         if (isMissing(error)) return 'gone'
         const problem = queueProblem(error, at, this.queue.topic)
-        if (!problem.canRetry) {
-          failed(problem)
-          return 'untold'
-        }
+        // A connection that was idle for too long breaks at its next use: that alone says nothing.
+        if (!problem.canRetry || tries === FAILURES_MAX) failed(problem)
+        if (!problem.canRetry) return 'untold'
       }
       const waitMs = backoffMs(tries, TELL_BACKOFF)
       if (stop.aborted || clock.monotonic() + waitMs >= untilMs()) return 'untold'

@@ -64,7 +64,7 @@ export class SqsSource implements Source {
       log,
       at: this.#at,
       client,
-      failed: (problem) => this.#lost(this.#connection, problem),
+      failed: (problem) => this.#lost(this.#connection, asLost(problem)),
       lapsed: context.counter('sqs_lapsed_total', 'Messages that SQS gave to others, or will, while they were held here.', ['queue']), // prettier-ignore
       open: (message, { topic, url, name }) =>
         openMessage(message, {
@@ -215,7 +215,7 @@ export class SqsSource implements Source {
       at: this.#at,
       queues: () => Math.max(1, feeds.size),
       refused: (problem) => this.#ended(connection, queue.topic, problem),
-      lost: (problem) => this.#lost(connection, problem),
+      lost: (problem) => this.#lost(connection, asLost(problem)),
     })
   }
 
@@ -324,4 +324,10 @@ export class SqsSource implements Source {
   #lostProblem(text: string): HubError {
     return new HubError('HUB_SOURCE_LOST', `${this.#at}: ${text}`, { canRetry: true })
   }
+}
+
+/** It could be reached before. */
+function asLost(problem: HubError): HubError {
+  if (problem.code !== 'HUB_SOURCE_UNREACHABLE') return problem
+  return new HubError('HUB_SOURCE_LOST', problem.message, { cause: problem, canRetry: true })
 }

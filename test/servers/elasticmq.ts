@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { findJvmServer, setUpJvmServer } from './jvm-setup.ts'
 import type { JvmServer, ProvidedJvm } from './jvm-setup.ts'
 import { startProcess } from './process.ts'
+import type { ServerProcess } from './process.ts'
 import { externalUrl, reasonOf } from './provide.ts'
 import type { Progress } from './provide.ts'
 import { externalServer, pickPorts, startServer } from './server.ts'
@@ -25,6 +26,7 @@ const ELASTICMQ: JvmServer = {
   files: {
     'logback.xml': `<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %-5level %logger{0} %msg%n</pattern></encoder></appender>
+  <logger name="org.elasticmq.server.Main$" level="INFO"/>
   <root level="WARN"><appender-ref ref="out"/></root>
 </configuration>
 `,
@@ -76,13 +78,15 @@ async function run(jvm: ProvidedJvm): Promise<ElasticMqServer> {
   const config = join(folder, 'elasticmq.conf')
   writeFileSync(config, configuration(folder, port), { mode: 0o600 })
   const args = [`-Djava.io.tmpdir=${folder}`, `-Dconfig.file=${config}`, ...jvm.jvmArgs, 'org.elasticmq.server.Main']
+  let running: ServerProcess | undefined
   const server = await startServer(
     {
       name: 'ElasticMQ',
       folder,
-      launch: () => startProcess(jvm.java, args),
+      launch: () => (running = startProcess(jvm.java, args)),
       ready: async () => {
-        // Its queues are back only when it can list them.
+        // It answers before it has its queues back.
+        if (running?.output().includes(`(${VERSION}) started in`) !== true) throw new Error('it has not said so')
         const response = await fetch(`${url}/?Action=ListQueues`)
         if (!response.ok) throw new Error(`ListQueues: ${response.status} ${await response.text()}`)
         await response.body?.cancel()
