@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempDisposableSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -255,6 +255,36 @@ describe('a list of mappings', () => {
     ])
     expect(refused({ queues: [{ durable: true }] })).toEqual(['queues.0.name is required'])
     expect(refused({}, { queues: '[{"name":' })).toEqual(['queues (queues) must be a list'])
+  })
+
+  test('holds secrets, from a file and from the environment as well', () => {
+    const hooks = {
+      hooks: field.entries(
+        {
+          name: field.string({ description: 'Name.', required: true }),
+          secret: field.secret({ description: 'Key.' }),
+        },
+        { description: 'Hooks.', shorthand: 'name', required: true },
+      ),
+    } as const
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'hub-fields-'))
+    const file = join(folder.path, 'hook-secret')
+    writeFileSync(file, 'from-a-file\n')
+    const revealed = (input: unknown, env = {}): unknown => parseConfig(hooks, input, { env, envPrefix: 'HUB_W' }).hooks.map((hook) => [hook.secret?.reveal(), Object.keys(hook)]) // prettier-ignore
+    expect(revealed({ hooks: [{ name: 'a', secretFile: file }, { name: 'b', secret: 'inline' }, 'c'] })).toEqual([
+      ['from-a-file', ['name', 'secret']],
+      ['inline', ['name', 'secret']],
+      [undefined, ['name']],
+    ])
+    expect(revealed({}, { HUB_W_HOOKS: JSON.stringify([{ name: 'a', secretFile: file }]) })).toEqual([['from-a-file', ['name', 'secret']]]) // prettier-ignore
+    const refused = (input: unknown): string[] => checkConfig(hooks, input, {}).problems.map(problemText)
+    expect(refused({ hooks: [{ name: 'a', secretFile: '/nowhere' }] })[0]).toContain(
+      'hooks.0.secretFile cannot be read',
+    )
+    expect(refused({ hooks: [{ name: 'a', secret: 'x', secretFile: file }] })[0]).toContain(
+      'cannot be set together with secret',
+    )
+    expect(refused({ hooks: [{ name: 'a', secrt: 'x' }] })[0]).toContain('did you mean secret?')
   })
 
   test('is described by the JSON Schema', () => {

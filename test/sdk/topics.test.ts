@@ -6,6 +6,27 @@ import type { TopicSyntax } from '../../src/sdk/index.ts'
 
 type Case = readonly [pattern: string, topic: string, matches: boolean]
 
+describe('hook', () => {
+  test.each([
+    ['github', 'github', true],
+    ['github', 'github:push', true],
+    ['github:*', 'github:push', true],
+    ['github:push', 'github:push', true],
+    ['github:push', 'github:pull_request', false],
+    ['github:push', 'github', false],
+    ['github', 'gitlab:push', false],
+    ['git', 'github', false],
+    ['payments:invoice.paid', 'payments:invoice.paid', true],
+  ])('%s and %s: %s', (pattern, topic, matches) => {
+    expect(topicProblem('hook', pattern)).toBeUndefined()
+    expect(topicMatches('hook', pattern, topic)).toBe(matches)
+  })
+
+  test.each(['', 'a b', 'a:', ':push', 'a:b:c', 'a:b*', '*', 'a/b', 'ü'])('%j is none', (pattern) => {
+    expect(topicProblem('hook', pattern)).toBeDefined()
+  })
+})
+
 describe('s3', () => {
   test.each<Case>([
     ['photos', 'photos:s3:ObjectCreated:Put', true],
