@@ -56,7 +56,7 @@ export async function startMinioBroker(terms: Terms): Promise<TestBroker> {
     },
     publish: async (topic, events) => {
       const [bucket = ''] = topic.split(':')
-      for (const event of events) await stand.put(bucket, objectOf(event), '', event.tag)
+      for (const event of events) await stand.put(bucket, objectOf(event), '-', event.tag)
     },
     tagOf: ({ body }) => tagOfBody(body),
     stop: () => stand.minio.kill(),

@@ -161,7 +161,7 @@ export class Stand implements AsyncDisposable {
     await this.s3.send(new PutBucketNotificationConfigurationCommand({ Bucket: bucket, NotificationConfiguration: { QueueConfigurations } })) // prettier-ignore
   }
 
-  async put(bucket: string, key: string, body: string | Uint8Array = '', tag?: string): Promise<void> {
+  async put(bucket: string, key: string, body: string | Uint8Array = '-', tag?: string): Promise<void> {
     const Metadata = tag === undefined ? {} : { Metadata: { tag } }
     await this.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ...Metadata }))
   }

@@ -7,8 +7,13 @@ import type { Trial } from './trial.ts'
 
 const PAGE = 1000
 
-/** Of one function, as text. The hub that wrote them must have ended. */
+/** Of one function, as they were published. The hub that wrote them must have ended. */
 export async function deadLetterBodies(trial: Trial, functionName: string): Promise<readonly string[]> {
+  const bodies = await lettersOf(trial, functionName)
+  return bodies.map((body) => trial.broker.eventOf?.(body) ?? body)
+}
+
+async function lettersOf(trial: Trial, functionName: string): Promise<readonly string[]> {
   const { connector, broker, run } = trial.setting
   if (connector.capabilities.reject === 'hub') return stored(join(trial.stateDir(), 'dead-letters.db'), functionName)
   if (broker.deadLetters === undefined)

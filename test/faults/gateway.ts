@@ -38,14 +38,21 @@ export class FaultGateway implements AsyncDisposable {
   readonly functions: ReadonlyMap<string, FunctionLog>
   readonly #listener: HttpListener
   readonly #stallMs: number
+  readonly #eventOf: (body: string) => string
   readonly #byHub = new Map<string, number>()
   readonly #open = new Set<OpenRequest>()
   readonly #waiting = new Set<() => void>()
   #holding = false
   #answers = 0
 
-  private constructor(functions: Readonly<Record<string, FunctionPlan>>, port: number, stallMs: number) {
+  private constructor(
+    functions: Readonly<Record<string, FunctionPlan>>,
+    port: number,
+    stallMs: number,
+    eventOf: (body: string) => string,
+  ) {
     this.#stallMs = stallMs
+    this.#eventOf = eventOf
     this.functions = new Map(Object.entries(functions).map(([name, plan]) => [name, new FunctionLog(plan)]))
     this.#listener = new HttpListener((request, response) => void this.#serve(request, response), port)
   }
@@ -53,10 +60,15 @@ export class FaultGateway implements AsyncDisposable {
   /**
    * On a port that no outgoing connection gets, so that it is free when the gateway comes back.
    * @param stallMs how long `until` waits without a sign of anything
+   * @param eventOf the body that was published, from the one of an invocation
    */
-  static async open(functions: Readonly<Record<string, FunctionPlan>>, stallMs: number): Promise<FaultGateway> {
+  static async open(
+    functions: Readonly<Record<string, FunctionPlan>>,
+    stallMs: number,
+    eventOf: (body: string) => string = (body) => body,
+  ): Promise<FaultGateway> {
     const [port = 0] = await pickPorts(1)
-    const gateway = new FaultGateway(functions, port, stallMs)
+    const gateway = new FaultGateway(functions, port, stallMs, eventOf)
     await gateway.comeBack()
     return gateway
   }
@@ -150,7 +162,7 @@ export class FaultGateway implements AsyncDisposable {
       return // cut before all of it was here: the function never saw it
     }
     const log = this.log(name)
-    const [id = '', key = '', sequence] = body.split(' ')
+    const [id = '', key = '', sequence] = this.#eventOf(body).split(' ')
     const invocation: Received = { id, key, sequence: Number(sequence), status: undefined, answered: undefined }
     log.received.push(invocation)
     log.attempts.set(id, (log.attempts.get(id) ?? 0) + 1)

@@ -87,6 +87,7 @@ export class Trial implements AsyncDisposable {
       await FaultGateway.open(
         Object.fromEntries(functions) as Record<string, FunctionPlan>,
         setting.stallMs ?? STALL_MS,
+        (body) => setting.broker.eventOf?.(body) ?? body,
       ),
     )
   }

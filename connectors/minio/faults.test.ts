@@ -1,0 +1,71 @@
+// MinIO's side of the fault suite, in webhook mode: a real server with a bucket for each run and many targets with queue
+// directories, since each of them sends one event at a time. Events of one key are writes of one object.
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { FaultBroker, FaultEvent } from '../../test/faults/contract.ts'
+import { faults } from '../../test/faults/index.ts'
+import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
+import type { TcpProxy } from '../../test/servers/tcp-proxy.ts'
+import connector from './connector.ts'
+import { Stand, TOKEN, tagOfBody } from './stand.ts'
+
+/** Of the suite's fifty keys, each has two. */
+const TARGETS = 25
+const PUBLISHERS = 8
+
+async function startBroker(): Promise<FaultBroker> {
+  let proxy: TcpProxy | undefined
+  const stand = await Stand.open({
+    targets: TARGETS,
+    replicas: 2,
+    front: async (port) => (proxy = await startTcpProxy(port)),
+  })
+  if (proxy === undefined) throw new Error('there is no proxy')
+  const front = proxy
+  return {
+    name: `MinIO ${stand.minio.version}`,
+    calls: true,
+    proxy: front,
+    prepare: async (run) => {
+      await stand.bucket(run)
+      await stand.notify(run)
+      return run
+    },
+    environment: ({ replica }) => ({
+      HUB_MINIO_LISTEN_HOST: '127.0.0.1',
+      HUB_MINIO_LISTEN_PORT: String(stand.ports[replica]),
+      HUB_MINIO_TOKEN: TOKEN,
+    }),
+    eventOf: (body) => tagOfBody(body) ?? '',
+    publish: async (run, events) => {
+      const keys = Map.groupBy(events, ({ key }) => key).values()
+      const publish = async (): Promise<void> => {
+        for (const ofKey of keys) for (const event of ofKey) await stand.put(run, objectOf(event), '-', Buffer.from(event.body).toString()) // prettier-ignore
+      }
+      await Promise.all(Array.from({ length: PUBLISHERS }, publish))
+    },
+    remaining: () => Promise.resolve(queued(stand.minio.queueFolder ?? '')),
+    // Each target has one event out, whether it is not settled or its answer is on its way.
+    unconfirmedMax: { atStop: 0, atLoss: TARGETS },
+    stop: () => stand.minio.stop(),
+    kill: () => stand.minio.kill(),
+    start: () => stand.minio.start(),
+    async [Symbol.asyncDispose]() {
+      await stand[Symbol.asyncDispose]()
+      await front[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function objectOf({ key }: FaultEvent): string {
+  return `t${Number(key.slice(1)) % TARGETS}.${key}`
+}
+
+/** Files in the queue directories of all targets. */
+function queued(folder: string): number {
+  return readdirSync(folder).reduce((sum, target) => sum + readdirSync(join(folder, target), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length, 0) // prettier-ignore
+}
+
+faults(connector, startBroker)
