@@ -27,9 +27,18 @@ export class Depths {
   #visible = new Map<string, number>()
   #timer: ClockTimer | undefined
   #stopped = false
+  #isAsking = false
+  #isDue = false
 
   constructor(options: DepthsOptions) {
     this.#options = options
+  }
+
+  /** Now, and then now and again: there are other queues. */
+  look(): void {
+    this.#isDue = this.#isAsking
+    if (this.#isAsking) return
+    this.#timer?.cancel()
     this.#later(0)
   }
 
@@ -56,6 +65,7 @@ export class Depths {
   /** Never rejects: what cannot be asked is not told. */
   async #refresh(): Promise<void> {
     const { client, context, lanes } = this.#options
+    this.#isAsking = true
     const visible = new Map<string, number>()
     for (const { queue } of lanes()) {
       const command = new GetQueueAttributesCommand({ QueueUrl: queue.url, AttributeNames: ['ApproximateNumberOfMessages'] }) // prettier-ignore
@@ -68,6 +78,8 @@ export class Depths {
       }
     }
     this.#visible = visible
-    this.#later(EVERY_MS)
+    this.#isAsking = false
+    this.#later(this.#isDue ? 0 : EVERY_MS)
+    this.#isDue = false
   }
 }

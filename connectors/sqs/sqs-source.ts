@@ -123,6 +123,7 @@ export class SqsSource implements Source {
       const problem = await this.#read(connection, topic, signal)
       if (problem !== undefined) problems.push(problem)
     }
+    connection.depths.look()
     const [problem] = problems
     if (problem !== undefined && problems.length === topics.size) throw problem
     for (const one of problems) this.#reportRefusal(one)
