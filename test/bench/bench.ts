@@ -10,6 +10,7 @@ import {
   startMqtt,
   startNatsJetStream,
   startRabbitMq,
+  startWebhook,
 } from './brokers.ts'
 import { measureMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
@@ -26,8 +27,8 @@ of routing. Takes about four minutes; let nothing else run meanwhile.
   --events N       events of each throughput run (default 30000)
   --rounds N       runs of each contestant; the median counts (default 5)
   --only NAME      throughput, memory or routing
-  --connector NAME loopback, mqtt, nats, rabbitmq, kafka or kafkajs (the Kafka connector
-                   beside a loop on kafkajs): throughput of this one only
+  --connector NAME loopback, mqtt, nats, rabbitmq, kafka, kafkajs (the Kafka connector
+                   beside a loop on kafkajs) or webhook: throughput of this one only
   --json           the result as JSON
   --write          put the table into README.md
   -h, --help       this text
@@ -39,6 +40,7 @@ const SERVERS = {
   rabbitmq: startRabbitMq,
   kafka: startKafkaBench,
   kafkajs: startKafkaJsBench,
+  webhook: startWebhook,
 } as const
 const SIZES = [10, 10_000]
 const BODY_BYTES = 256

@@ -13,8 +13,10 @@ import { noKafka, startKafka } from '../servers/kafka.ts'
 import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
 import { noNats, startNats } from '../servers/nats.ts'
 import { noRabbit, startRabbit } from '../servers/rabbitmq.ts'
+import { pickPorts } from '../servers/server.ts'
 import { Worker } from './child.ts'
 import type { BacklogOrder } from './loopback-broker.ts'
+import type { CallersOrder } from './webhook-callers.ts'
 
 export interface BenchBroker extends AsyncDisposable {
   readonly title: string
@@ -199,5 +201,26 @@ export async function startRabbitMq(): Promise<BenchBroker | string> {
       await client.close()
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+/** Nothing waits anywhere: who calls does so when somebody listens. */
+export async function startWebhook(): Promise<BenchBroker> {
+  const [port = 0] = await pickPorts(1)
+  let callers: Worker<CallersOrder, object> | undefined
+  return {
+    title: 'Webhook, on the disk before the answer',
+    port,
+    topic: BENCH_TOPIC,
+    bare: 'bare-webhook.ts',
+    connector: () => ({ type: 'webhook', listen: { host: '127.0.0.1', port }, hooks: [{ name: BENCH_TOPIC, scheme: 'none' }] }), // prettier-ignore
+    async fill(_name, backlog) {
+      await callers?.[Symbol.asyncDispose]()
+      callers = new Worker<CallersOrder, object>('webhook-callers.ts')
+      callers.order({ ...backlog, port })
+    },
+    async [Symbol.asyncDispose]() {
+      await callers?.[Symbol.asyncDispose]()
+    },
   }
 }
