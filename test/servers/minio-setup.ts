@@ -1,4 +1,4 @@
-// Where a MinIO comes from: the cache, the PATH, a build by Go's own tool. Runs nothing that stays.
+// Where a MinIO comes from: the cache, the PATH, a build by Go's own tool with one fault of it mended. Runs nothing that stays.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -14,6 +14,22 @@ const MODULE = 'github.com/minio/minio'
 /** The last commit of the archived project. Such a build calls itself a development version, so its date stands for it. */
 const VERSION = 'v0.0.0-20260212201848-7aac2a2c5b7c'
 const RELEASE = '2026-02-12'
+const CACHED = `${VERSION}-flush`
+/**
+ * That commit's listen API sends nothing before four kilobytes have come together: a writer was put around its answers that
+ * cannot be flushed. Releases before and without that writer do not have the fault, so the tests mend it.
+ */
+const FLUSH = `package cmd
+
+import "net/http"
+
+func (w *trackingResponseWriter) Flush() {
+	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
+`
+const ADDED = { 'cmd/hub-test-flush.go': FLUSH }
 /** The first whose listen API tests an idle connection with whole lines (`ping`). */
 const RELEASE_MIN = '2023-05-04'
 /** Five minutes on two idle processors, and 1.5 GB. */
@@ -25,8 +41,8 @@ export interface ProvidedMinio extends Provided {
 
 /** What is there already. Fast; changes nothing. */
 export function findMinio(): ProvidedMinio | undefined {
-  const built = join(cacheFolder('minio', VERSION), 'minio')
-  if (existsSync(built)) return { path: built, version: RELEASE, origin: 'cache, built with go install' }
+  const built = join(cacheFolder('minio', CACHED), 'minio')
+  if (existsSync(built)) return { path: built, version: RELEASE, origin: 'cache, built with go, listen API mended' }
   const path = findExecutable('minio')
   const version = path === undefined ? undefined : releaseOf(path)
   // Dates in this form compare as text.
@@ -43,10 +59,10 @@ export async function setUpMinio(progress: Progress): Promise<ProvidedMinio> {
   if (found !== undefined) return found
   const go = findExecutable('go')
   if (go === undefined) throw new ServerUnavailable('no go to build MinIO')
-  const command = { go, module: MODULE, version: VERSION, buildMs: BUILD_MS, progress }
+  const command = { go, module: MODULE, version: VERSION, buildMs: BUILD_MS, progress, added: ADDED }
   try {
-    const folder = await fillCache('minio', VERSION, (staging) => goInstall(staging, command))
-    return { path: join(folder, 'minio'), version: RELEASE, origin: 'built with go install' }
+    const folder = await fillCache('minio', CACHED, (staging) => goInstall(staging, command))
+    return { path: join(folder, 'minio'), version: RELEASE, origin: 'built with go, listen API mended' }
   } catch (error) {
     throw new ServerUnavailable(`MinIO: ${(error as Error).message}`, { cause: error })
   }
