@@ -14,6 +14,7 @@ export default defineConfig({
     // Of no interest to what works; a server on a machine that runs five files at once takes its time.
     testTimeout: 90_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     globalSetup: ['test/guard.ts', 'test/servers/global-setup.ts'],
   },
 })

@@ -154,8 +154,8 @@ describe('who gets it', () => {
     // Some may be on their way to the one that leaves: they are not forgotten.
     await publish(`${base}.x`, numbers(30))
     const late = (): number => leaving.gauges['nats_waiting']?.()[0]?.value ?? 0
-    await expect.poll(() => staying.arrivals.length + late(), { timeout: 10_000 }).toBe(30)
-    await expect.poll(() => subscribers(), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => staying.arrivals.length + late()).toBe(30)
+    await expect.poll(() => subscribers()).toBe(1)
     staying.ackAll = true
     await Promise.all(staying.arrivals.map(ack))
     staying.arrivals.length = 0
@@ -170,7 +170,7 @@ describe('who gets it', () => {
 
 describe('request and reply', () => {
   const asked = async (source: SourceRig, results: readonly FunctionResult[]): Promise<Msg> => {
-    const waiting = client.request(`${base}.ask`, 'question', { timeout: 10_000 })
+    const waiting = client.request(`${base}.ask`, 'question', { timeout: 60_000 })
     const [delivery] = await source.arrived(source.arrivals.length + 1).then((all) => all.slice(-1))
     expect(delivery?.responseBytesMax).toBe(MAX_PAYLOAD)
     await delivery?.settle({ kind: 'ack' }, results)
@@ -237,7 +237,7 @@ describe('request and reply', () => {
   test('an answer finds its way though the connection broke meanwhile', async () => {
     await using proxy = await startTcpProxy(server.port)
     await using source = await rig({ servers: [`nats://127.0.0.1:${proxy.port}`] }).opened([`${base}.ask`])
-    const waiting = client.request(`${base}.ask`, '', { timeout: 10_000 })
+    const waiting = client.request(`${base}.ask`, '', { timeout: 60_000 })
     const [delivery] = await source.arrived(1)
     proxy.cut()
     await source.lost()

@@ -46,7 +46,7 @@ test('a request is answered with what the function answers, and a failure says s
   expect(fine.headers?.get('X-Made-By')).toBe('upper')
   expect(fine.headers?.get('X-Function-Name')).toBe('upper.openfaas-fn')
   expect(fine.headers?.has('Nats-Service-Error')).toBe(false)
-  const failed = await client.request('ask.fails', '', { timeout: 10_000 })
+  const failed = await client.request('ask.fails', '', { timeout: 60_000 })
   expect(failed.headers?.get('Nats-Service-Error-Code')).toBe('500')
   expect(running.hub.deadLetters.count()).toBe(1)
   await expect(client.request('ask.filtered', '', { timeout: 300 })).rejects.toThrow('timeout')

@@ -89,7 +89,7 @@ describe('what is read', () => {
       const infos = await Promise.all([`${base}.a.*`, `${base}.*.b`].map((one) => manager.consumers.info(base, consumerName(base, one)))) // prettier-ignore
       return infos.reduce((sum, info) => sum + info.num_pending + info.num_ack_pending, 0)
     }
-    await expect.poll(pending, { timeout: 10_000 }).toBe(0)
+    await expect.poll(pending).toBe(0)
     expect(source.bodies).toHaveLength(51)
     // Covered by another filter: no consumer of its own.
     await expect(manager.consumers.info(base, consumerName(base, `${base}.a.b`))).rejects.toThrow('consumer not found')
@@ -175,7 +175,7 @@ describe('settling', () => {
     for (let event = 0; event < 4; event++) await stream.publish(`${base}.x`, `${event}`)
     await busy.arrived(2)
     const since = Date.now()
-    await expect.poll(() => Date.now() - since, { timeout: 10_000, interval: 200 }).toBeGreaterThan(2500)
+    await expect.poll(() => Date.now() - since, { interval: 200 }).toBeGreaterThan(2500)
     const { num_redelivered, num_ack_pending } = await manager.consumers.info(base, consumerName(base, `${base}.x`))
     expect([num_redelivered, num_ack_pending]).toEqual([0, 2])
     busy.ackAll = true
@@ -193,14 +193,14 @@ describe('settling', () => {
     for (const body of ['seen', 'not seen']) await stream.publish(`${base}.x`, body)
     const { value: seen } = (await reader.next()) as IteratorYieldResult<Delivery>
     const info = (): Promise<ConsumerInfo> => manager.consumers.info(base, consumerName(base, `${base}.x`))
-    await expect.poll(async () => (await info()).num_ack_pending, { timeout: 10_000 }).toBe(2)
+    await expect.poll(async () => (await info()).num_ack_pending).toBe(2)
     await reader.return?.()
     await using other = await rig().opened([`${base}.x`])
     await other.arrived(1)
     expect(other.bodies).toEqual(['not seen'])
     await ack(other.arrivals[0])
     expect(await ack(seen)).toBe('settled')
-    await expect.poll(async () => (await info()).num_ack_pending, { timeout: 10_000 }).toBe(0)
+    await expect.poll(async () => (await info()).num_ack_pending).toBe(0)
   })
 
   test('a held message is not delivered again, however long it takes', async () => {
@@ -210,11 +210,11 @@ describe('settling', () => {
     // Two waits of the server; the condition is the server's own count.
     const name = consumerName(base, `${base}.x`)
     const since = Date.now()
-    await expect.poll(() => Date.now() - since, { timeout: 10_000, interval: 200 }).toBeGreaterThan(2500)
+    await expect.poll(() => Date.now() - since, { interval: 200 }).toBeGreaterThan(2500)
     const info = await manager.consumers.info(base, name)
     expect([info.num_redelivered, info.num_ack_pending]).toEqual([0, 1])
     expect(await ack(delivery)).toBe('settled')
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(0)
   })
 
   test('a rejected message is terminated and told why', async () => {
@@ -242,9 +242,9 @@ describe('settling', () => {
     expect(await third?.settle({ kind: 'reject', reason: 'answered 400', letters: [] })).toBe('settled')
     expect(await pendingOf(`${base}.x`)).toBe(3)
     await source.reconnect([`${base}.x`])
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(1)
     expect(await ack(second)).toBe('settled')
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(0)
     expect(source.arrivals).toHaveLength(3)
   })
 
@@ -261,7 +261,7 @@ describe('settling', () => {
     const [, again] = await source.arrived(2)
     expect(again?.message).toMatchObject({ id: first?.message.id, attempt: 2 })
     expect(await ack(again)).toBe('settled')
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(0)
   })
 
   test('what was not read when the connection was lost is read from the next one, in order and once', async () => {
@@ -277,7 +277,7 @@ describe('settling', () => {
     await source.reconnect([`${base}.x`])
     await Promise.all(source.arrivals.slice(0, 4).map(ack))
     await source.arrived(40)
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(0)
     expect(source.bodies).toEqual(bodies)
   })
 
@@ -286,7 +286,7 @@ describe('settling', () => {
     source.ackAll = true
     await stream.publish(`${base}.x`, 'of the first stream')
     await source.arrived(1)
-    await expect.poll(() => pendingOf(`${base}.x`), { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => pendingOf(`${base}.x`)).toBe(0)
     await manager.streams.delete(base)
     await source.lost()
     await manager.streams.add({ name: base, subjects: [`${base}.>`] })
@@ -322,7 +322,7 @@ describe('order', () => {
       await stopped.subscribe([subject])
       const reader = stopped.source.deliveries(abort.signal)[Symbol.asyncIterator]()
       const pulled = [await reader.next(), await reader.next(), await reader.next()]
-      await expect.poll(async () => (await manager.consumers.info(base, consumerName(base, subject))).num_ack_pending, { timeout: 10_000 }).toBe(6) // prettier-ignore
+      await expect.poll(async () => (await manager.consumers.info(base, consumerName(base, subject))).num_ack_pending).toBe(6) // prettier-ignore
       await reader.return?.()
       // The drain of the hub: the first is done, the others are left to the server.
       expect(await ack(pulled[0]?.value as Delivery)).toBe('settled')

@@ -170,7 +170,7 @@ describe('lame duck', () => {
       await expect.poll(async () => {
         const manager = await jetstreamManager(client as NatsConnection, { timeout: 2000 })
         return (await manager.streams.add({ name: 'DUCK', subjects: ['duck.>'], num_replicas: 3 })).config.name
-      }, { timeout: 30_000 }).toBe('DUCK') // prettier-ignore
+      }).toBe('DUCK') // prettier-ignore
       await using source = await new SourceRig(connector, { servers: urls }).opened(['duck.x'])
       for (const body of ['0', '1', '2']) await stream.publish('duck.x', body)
       await source.arrived(3)
@@ -183,7 +183,7 @@ describe('lame duck', () => {
       await source.reconnect(['duck.x'])
       expect(await Promise.all(source.arrivals.slice(1).map(ack))).toEqual(['settled', 'settled'])
       source.ackAll = true
-      await expect.poll(() => jetstream(client as NatsConnection).publish('duck.x', '3', { timeout: 2000, msgID: '3' }).then(() => 'stored', String), { timeout: 30_000 }).toBe('stored') // prettier-ignore
+      await expect.poll(() => jetstream(client as NatsConnection).publish('duck.x', '3', { timeout: 2000, msgID: '3' }).then(() => 'stored', String)).toBe('stored') // prettier-ignore
       await until(() => source.bodies.includes('3'), 'what comes after is read')
       const manager = await jetstreamManager(client)
       await expect.poll(async () => {
@@ -217,7 +217,7 @@ describe('a connection that breaks', () => {
         await client.flush()
         return server.output()
       }
-      await expect.poll(publishUntilThrownOut, { timeout: 30_000, interval: 1 }).toContain('Slow Consumer')
+      await expect.poll(publishUntilThrownOut, { interval: 1 }).toContain('Slow Consumer')
       meddler.stall(false)
       await source.lost()
       await source.reconnect(['slow.x'])

@@ -34,8 +34,6 @@ export async function startRabbitBroker(start: () => Promise<RabbitServer>, choi
   const server = await start().catch((error: unknown) => {
     throw error instanceof ServerUnavailable ? new BrokerUnavailable(error.message) : error
   })
-  /** Quorum queues that a SIGKILL could take away. */
-  const unsaved = new Set<string>()
   await server.manage('PUT', `exchanges/%2f/${EXCHANGE}`, { type: 'topic', durable: true })
   await server.manage('PUT', `exchanges/%2f/${LETTERS}`, { type: 'topic', durable: true })
   const config = ({ run }: SourceScope): Record<string, unknown> => ({
@@ -71,7 +69,6 @@ export async function startRabbitBroker(start: () => Promise<RabbitServer>, choi
       const topic = `${name}-${(topics += 1)}`
       if (choice.exchange === true) return topic
       await declareQueue(server, topic, choice.type)
-      if (choice.type === 'quorum') unsaved.add(topic)
       if (choice.letters === true) {
         await declareQueue(server, `letters.${topic}`, 'classic')
         await server.manage('POST', `bindings/%2f/e/${LETTERS}/q/letters.${topic}`, { routing_key: topic })
@@ -90,10 +87,7 @@ export async function startRabbitBroker(start: () => Promise<RabbitServer>, choi
       }),
     ...(choice.letters === true ? { deadLetters: (topic: string) => lettersOf(server, topic) } : {}),
     stop: async () => {
-      // The latest of a scenario is the one that it uses.
-      const [latest] = [...unsaved].toReversed()
-      unsaved.clear()
-      if (latest !== undefined) await server.quorumSaved(latest)
+      await server.saved()
       await server.kill()
     },
     start: () => server.start(),

@@ -19,7 +19,7 @@ async function startBroker(): Promise<FaultBroker> {
     proxy,
     prepare: async (run) => {
       await server.manage('PUT', `queues/%2f/${run}`, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
-      await server.quorumSaved(run)
+      await server.saved()
       return run
     },
     environment: ({ proxied }) => ({

@@ -54,6 +54,7 @@ test(
       const before = gateway.invoked.length
       await using again = start()
       await expect.poll(() => gateway.invoked.length, { timeout: 60_000, interval: 5 }).toBeGreaterThan(before + 500)
+      await server.saved()
       await server.kill()
       await server.start()
       await expect.poll(received, { timeout: 90_000, interval: 50 }).toBe(EVENTS)

@@ -70,7 +70,7 @@ export async function placeForEachTest(open: (place: Place) => void): Promise<vo
   let server: RabbitServer | undefined
   beforeAll(async () => {
     if (missing === undefined) server = await startRabbit()
-  }, 120_000)
+  }, 240_000)
   afterAll(async () => await server?.[Symbol.asyncDispose]())
   beforeEach(async (context) => {
     if (server === undefined) return context.skip(missing)

@@ -28,7 +28,7 @@ beforeAll(async () => {
     ],
   })
   await server.manage('PUT', 'queues/%2f/orders', { durable: true })
-}, 120_000)
+}, 240_000)
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]()
   files?.[Symbol.dispose]()

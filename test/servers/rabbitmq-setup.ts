@@ -12,6 +12,8 @@ export interface ProvidedRabbit extends Provided {
   readonly path: string
   /** Erlang's port mapper. */
   readonly epmd: string
+  /** Erlang's way into a running node, of the same package. */
+  readonly erlCall: string
 }
 
 const SCRIPT = '/usr/lib/rabbitmq/bin/rabbitmq-server'
@@ -20,12 +22,13 @@ const LIBRARY = '/usr/lib/rabbitmq/lib'
 /** What is there already. Fast; changes nothing. */
 export function findRabbit(): ProvidedRabbit | undefined {
   const epmd = findExecutable('epmd')
-  if (epmd === undefined || !existsSync(SCRIPT)) return undefined
+  const erlCall = findExecutable('erl_call')
+  if (epmd === undefined || erlCall === undefined || !existsSync(SCRIPT)) return undefined
   const version =
     readdirSync(LIBRARY)
       .find((name) => name.startsWith('rabbitmq_server-'))
       ?.split('-')[1] ?? 'unknown'
-  return { path: SCRIPT, epmd, version, origin: 'Debian package' }
+  return { path: SCRIPT, epmd, erlCall, version, origin: 'Debian package' }
 }
 
 /**

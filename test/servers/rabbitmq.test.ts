@@ -24,7 +24,7 @@ describe('rabbitmq', { timeout: TEST_MS }, () => {
     await server.manage('PUT', 'queues/%2f/quorum', { durable: true, arguments: { 'x-queue-type': 'quorum' } })
     await publish(server, 'orders', 'first')
     await publish(server, 'quorum', 'second')
-    await server.quorumSaved('quorum')
+    await server.saved()
     await server.kill()
     await expect(greetRabbit(server.port)).rejects.toThrow('ECONNREFUSED')
     await server.start()

@@ -1,13 +1,16 @@
 // A real RabbitMQ with its management API on free ports with its own data and port mapper: the one of HUB_TEST_RABBITMQ_URL
 // where any will do (management: HUB_TEST_RABBITMQ_MANAGEMENT_URL), else one of our own, see rabbitmq-setup.ts.
 
+import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 import { findExecutable, startProcess } from './process.ts'
-import { externalUrl, reasonOf, runCommand, ServerUnavailable } from './provide.ts'
+import { externalUrl, reasonOf, ServerUnavailable } from './provide.ts'
+import { isDecided, isQuorumQueueKnown } from './rabbitmq-files.ts'
 import { findRabbit, setUpRabbit } from './rabbitmq-setup.ts'
 import type { ProvidedRabbit } from './rabbitmq-setup.ts'
 import { greetRabbit } from './rabbitmq-wire.ts'
@@ -52,12 +55,16 @@ export interface RabbitServer extends Server {
    */
   manage(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
   /**
-   * Resolves once this quorum queue is one that outlives SIGKILL: RabbitMQ forgets one that was declared less than a moment
-   * ago, and it never gets a leader again. Throws after ten seconds.
+   * Resolves once all that was declared before this call outlives SIGKILL: RabbitMQ forgets a queue, an exchange or a binding
+   * that was declared less than a moment ago, although it was confirmed. Throws after half a minute.
    */
-  quorumSaved(queue: string): Promise<void>
-  /** `rabbitmqctl`, for what the management API has no word for; takes seconds. */
-  control(...args: readonly string[]): Promise<unknown>
+  saved(): Promise<void>
+  /**
+   * Has the node evaluate an Erlang expression, such as `1 + 1.`, for what the management API has no word for.
+   * @returns the value as Erlang writes it
+   * @throws Error with what the node says where it cannot
+   */
+  evaluate(expression: string): Promise<string>
   /** A virtual host of its own, deleted with everything in it on disposal. */
   vhost(): Promise<RabbitVhost>
 }
@@ -69,10 +76,12 @@ export async function noRabbit(options: RabbitOptions = {}): Promise<string | un
 
 const provided = async (): Promise<ProvidedRabbit> => findRabbit() ?? (await setUpRabbit((line) => console.error(`rabbitmq: ${line}`))) // prettier-ignore
 
-const READY_MS = 60_000
+/** A boot takes a second or two of one core: longer by as much as others want that, too. */
+const READY_MS = 180_000
 const STOP_MS = 30_000
-const CONTROL = '/usr/lib/rabbitmq/bin/rabbitmqctl'
-const CONTROL_MS = 60_000
+const NODE = 'hub@localhost'
+const EVALUATE_MS = 60_000
+const execute = promisify(execFile)
 const USER = 'hub'
 const PASSWORD = 'hub-test'
 
@@ -129,8 +138,8 @@ export async function startRabbit(options: RabbitOptions = {}): Promise<RabbitSe
     tlsPort,
     epmdPort,
     manage,
-    quorumSaved: (queue) => quorumSaved(folder, queue),
-    control: (...args) => runCommand({ argv: ['env', '-i', ...env, CONTROL, ...args], folder, timeoutMs: CONTROL_MS }),
+    saved: () => saved(join(folder, 'data'), manage),
+    evaluate: (expression) => evaluate(rabbit.erlCall, folder, epmdPort, expression),
     vhost: vhosts(manage, USER, url, tlsUrl),
   }
 }
@@ -148,20 +157,28 @@ async function quorumQueuesLed(manage: RabbitServer['manage']): Promise<void> {
   if (waiting.length > 0) throw new Error(`quorum queues without a leader: ${waiting.join(', ')}`)
 }
 
-const SAVED_MS = 10_000
+const SAVED_MS = 30_000
 const SAVED_POLL_MS = 50
 
-async function quorumSaved(folder: string, queue: string): Promise<void> {
-  const files = ['names.dets', 'meta.dets'].map((name) => join(folder, 'data', 'quorum', 'hub@localhost', name))
+async function saved(dataFolder: string, manage: RabbitServer['manage']): Promise<void> {
+  const queues = (await manage('GET', 'queues')) as readonly { readonly type: string; readonly name: string }[]
+  const quorum = queues.filter(({ type }) => type === 'quorum').map(({ name }) => name)
   const until = Date.now() + SAVED_MS
-  // The one names the queue after its virtual host, the other by an id alone.
-  const id = (): string | undefined => new RegExp(`_${RegExp.escape(queue)}m[^]{4}(\\w+)`).exec(readFileSync(files[0] ?? '', 'latin1'))?.[1] // prettier-ignore
-  for (;;) {
-    const known = id()
-    if (known !== undefined && readFileSync(files[1] ?? '', 'latin1').includes(known)) return
-    if (Date.now() > until) throw new Error(`RabbitMQ did not save the quorum queue ${queue} within ${SAVED_MS} ms`)
+  while (!(isDecided(dataFolder) && quorum.every((queue) => isQuorumQueueKnown(dataFolder, queue)))) {
+    if (Date.now() > until) throw new Error(`RabbitMQ did not save what was declared within ${SAVED_MS} ms`)
     await delay(SAVED_POLL_MS)
   }
+}
+
+async function evaluate(erlCall: string, folder: string, epmdPort: number, expression: string): Promise<string> {
+  const cookie = readFileSync(join(folder, '.erlang.cookie'), 'utf8')
+  const env = { ...process.env, ERL_EPMD_PORT: String(epmdPort) }
+  const asking = execute(erlCall, ['-c', cookie, '-n', NODE, '-e'], { env, timeout: EVALUATE_MS })
+  asking.child.stdin?.end(`${expression}\n`)
+  const { stdout } = await asking
+  const [, value] = /^\{ok, ([^]*)\}\s*$/.exec(stdout) ?? []
+  if (value === undefined) throw new Error(`${expression}: ${stdout}`)
+  return value
 }
 
 function externalRabbit(url: string): RabbitServer {
@@ -178,8 +195,8 @@ function externalRabbit(url: string): RabbitServer {
     tlsPort: undefined,
     epmdPort: undefined,
     manage,
-    quorumSaved: () => Promise.reject(new ServerUnavailable('its files are not ours to read')),
-    control: () => Promise.reject(new ServerUnavailable('its node is not on this machine')),
+    saved: () => Promise.reject(new ServerUnavailable('its files are not ours to read')),
+    evaluate: () => Promise.reject(new ServerUnavailable('its node is not on this machine')),
     vhost: vhosts(manage, user, root, undefined),
   }
 }
@@ -253,7 +270,7 @@ function environment(folder: string, ports: Ports): readonly string[] {
     LANG: 'C.UTF-8',
     HOME: folder, // of the cookie
     RABBITMQ_CONF_ENV_FILE: '/dev/null',
-    RABBITMQ_NODENAME: 'hub@localhost',
+    RABBITMQ_NODENAME: NODE,
     RABBITMQ_DIST_PORT: ports.distribution,
     RABBITMQ_MNESIA_BASE: data,
     RABBITMQ_MNESIA_DIR: join(data, 'mnesia'),
