@@ -25,6 +25,8 @@ const CHALLENGES: Readonly<Partial<Record<HookConfig['scheme'], string>>> = { be
 export function hookProblem(hook: HookConfig): string | undefined {
   const { scheme, secret, username, signed, timestampHeader, idHeader } = hook
   if (scheme !== 'none' && secret === undefined) return `secret (or secretFile) is required with scheme: ${scheme}`
+  // An empty file would let everybody in who sends nothing.
+  if (secretsOf(hook).includes('')) return 'a secret must not be empty'
   if (scheme === 'basic' && username === undefined) return 'username is required with scheme: basic'
   if (scheme === 'hmac' && signed.includes('{timestamp}') !== (timestampHeader !== undefined))
     return 'timestampHeader and {timestamp} in signed belong together'
@@ -36,7 +38,7 @@ export function hookProblem(hook: HookConfig): string | undefined {
 
 export function createHook(config: HookConfig): Hook {
   const secrets = secretsOf(config)
-  const isSecret = (given: string | undefined): boolean => secrets.filter((secret) => sameSecret(given ?? '', secret)).length > 0 // prettier-ignore
+  const isSecret = (given: string | undefined): boolean => given !== undefined && secrets.filter((secret) => sameSecret(given, secret)).length > 0 // prettier-ignore
   const said = (headers: Headers): Proof => ({ ok: true, ...named('event', eventOf(config, headers)), ...named('id', idOf(config, headers)) }) // prettier-ignore
   /** Credentials in a header, which need no body. */
   const byHeader = (check: (headers: Headers) => Proof | undefined): Hook => ({

@@ -284,6 +284,8 @@ describe('a configuration', () => {
       'hooks.0 (a): secret (or secretFile) is required with scheme: github',
     ],
     [{ hooks: [{ name: 'a', scheme: 'basic', secret: 'x' }] }, 'username is required'],
+    [{ hooks: [{ name: 'a', scheme: 'gitlab', secret: '' }] }, 'a secret must not be empty'],
+    [{ hooks: [{ name: 'a', scheme: 'bearer', secret: 'x', previousSecret: '' }] }, 'a secret must not be empty'],
     [{ hooks: [{ name: 'a', scheme: 'hmac', secret: 'x', signed: '{timestamp}.{body}' }] }, 'timestampHeader and {timestamp} in signed belong together'], // prettier-ignore
     [{ hooks: [{ name: 'a', scheme: 'hmac', secret: 'x', timestampHeader: 'X-T' }] }, 'belong together'],
     [{ hooks: [{ name: 'a', scheme: 'hmac', secret: 'x', signed: '{id}{body}' }] }, 'idHeader is required'],
