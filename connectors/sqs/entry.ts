@@ -35,7 +35,7 @@ export class Entry {
   receivedAt: number
   hiddenUntil: number
   /** Its settlement is under way. */
-  isSettling = false
+  settling: 'delete' | 'retry' | undefined
   /** SQS says that it is not ours any more. */
   isLapsed = false
 

@@ -113,7 +113,10 @@ export class Held {
     for (const message of messages) {
       const key = `${lane.queue.url} ${message.MessageId}`
       const known = this.#entries.get(key)
-      if (known !== undefined) {
+      if (known?.settling === 'retry') {
+        // The retry that was asked for overtakes the answer to it.
+        this.#forget(known)
+      } else if (known !== undefined) {
         this.#adopt(known, message, askedAt)
         continue
       }
@@ -264,7 +267,7 @@ export class Held {
       if (entry.isLapsed) this.#forgetUnlessOut(entry)
       return 'settled'
     }
-    entry.isSettling = true
+    entry.settling = 'delete'
     const fate = await lane.remove(() => entry.handle, () => entry.hiddenUntil) // prettier-ignore
     this.#forget(entry)
     if (fate === 'done') return 'settled'
@@ -289,15 +292,16 @@ export class Held {
       part.timer = this.#options.clock.after(delayMs, () => this.#due(part))
       return 'settled'
     }
-    entry.isSettling = true
+    entry.settling = 'retry'
     const seconds = Math.min(wholeSeconds(delayMs), this.#secondsLeft(entry))
     const hidden = entry.lane.hide(() => entry.handle, seconds, () => entry.hiddenUntil) // prettier-ignore
     // They come again after it.
     if (entry.group !== undefined) this.#giveBack(this.#behind(entry))
     const fate = await hidden
+    const isAgain = this.#entries.get(entry.key) !== entry
     this.#forget(entry)
     // Untold, it comes again as well, at the end of its visibility timeout.
-    return fate === 'gone' ? 'stale' : 'settled'
+    return fate === 'gone' && !isAgain ? 'stale' : 'settled'
   }
 
   /**
@@ -337,7 +341,7 @@ export class Held {
     const { clock, visibilityTimeoutMs } = this.#options
     const due = clock.monotonic() + visibilityTimeoutMs * LEFT_MIN
     for (const entry of this.#entries.values())
-      if (!entry.isSettling && !entry.isLapsed && entry.hiddenUntil <= due) void this.#hideLonger(entry)
+      if (entry.settling === undefined && !entry.isLapsed && entry.hiddenUntil <= due) void this.#hideLonger(entry)
   }
 
   /** Never rejects. */
@@ -348,7 +352,7 @@ export class Held {
     const askedAt = clock.monotonic()
     const untilNext = askedAt + visibilityTimeoutMs / LOOKS
     const fate = seconds > 0 ? await entry.lane.hide(() => handle, seconds, () => untilNext) : 'gone' // prettier-ignore
-    if (entry.handle !== handle || entry.isSettling || this.#entries.get(entry.key) !== entry) return
+    if (entry.handle !== handle || entry.settling !== undefined || this.#entries.get(entry.key) !== entry) return
     if (fate === 'done') entry.hiddenUntil = askedAt + seconds * 1000
     if (fate !== 'gone') return
     entry.isLapsed = true
@@ -383,7 +387,7 @@ export class Held {
   /** At once visible for others. What is being settled goes on. */
   #giveBack(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.isSettling) continue
+      if (entry.settling !== undefined) continue
       for (const part of entry.parts) if (part.state === 'out') this.#leave(part, 'dropped')
       this.#forget(entry)
       for (const { abort } of entry.parts) abort.abort()
