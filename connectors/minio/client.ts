@@ -7,13 +7,13 @@ import { Agent as HttpsAgent } from 'node:https'
 
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
-import { Agent } from 'undici'
+import { Agent, errors } from 'undici'
 
 import { redactUrl, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
 import { linesOf } from './lines.ts'
 import type { manifest } from './manifest.ts'
-import { S3Refusal, minioProblem } from './problems.ts'
+import { S3Refusal, minioProblem, silentProblem } from './problems.ts'
 import type { Asked } from './problems.ts'
 import type { Wish } from './wishes.ts'
 
@@ -115,6 +115,7 @@ export class MinioClient {
       }
     } catch (error) {
       signal.throwIfAborted()
+      if (error instanceof errors.HeadersTimeoutError) throw silentProblem(this.at, bucket, error)
       throw this.problem(error, { bucket, action: 's3:ListenBucketNotification' })
     }
   }

@@ -14,17 +14,20 @@ const EVENTS: Readonly<Record<string, readonly string[]>> = {
   LifecycleDelMarkerExpiration: ['Delete'],
 } // prettier-ignore
 
-/** This one has no `*` at MinIO. */
-const SINGLE = 'LifecycleDelMarkerExpiration'
+/** MinIO's parser does not know the `*` of these. */
+const WITHOUT_STAR = new Set(['Scanner', 'LifecycleDelMarkerExpiration'])
 
-/** What a bucket alone asks for: all but reading (`topicMatches` leaves the same out). */
-export const EVENTS_OF_A_BUCKET: readonly string[] = Object.keys(EVENTS)
-  .filter((group) => group !== 'ObjectAccessed')
-  .map((group) => (group === SINGLE ? `s3:${group}:Delete` : `s3:${group}:*`))
+/** What MinIO has to be asked for to get the events of a topic; without an event, all but reading, as `topicMatches` has it. */
+export function askedFor(event: string | undefined): readonly string[] {
+  if (event === undefined)
+    return Object.keys(EVENTS).flatMap((group) => (group === READING ? [] : askedFor(`s3:${group}:*`)))
+  const [, group = '', name = ''] = event.split(':')
+  if (name !== '*' || !WITHOUT_STAR.has(group)) return [event]
+  return (EVENTS[group] ?? []).map((one) => `s3:${group}:${one}`)
+}
 
-const KNOWN = Object.entries(EVENTS).flatMap(([group, names]) =>
-  [...names, ...(group === SINGLE ? [] : ['*'])].map((name) => `s3:${group}:${name}`),
-)
+const READING = 'ObjectAccessed'
+const KNOWN = Object.entries(EVENTS).flatMap(([group, names]) => [...names, '*'].map((name) => `s3:${group}:${name}`))
 
 /** Why MinIO would refuse this event, as a sentence; undefined when it would not. */
 export function eventProblem(event: string): string | undefined {

@@ -79,6 +79,12 @@ function statusOf(error: unknown): number | undefined {
   return (error as { readonly $metadata?: { readonly httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
 }
 
+/** MinIO took the request to listen, and not even a sign of life came. */
+export function silentProblem(at: string, bucket: string, cause: Error): HubError {
+  const hint = 'Some builds of MinIO do not flush the listen API, so that events come late or never (its last commit, of February 2026, is one): use another release, or mode: webhook.' // prettier-ignore
+  return new HubError('HUB_SOURCE_UNREACHABLE', `${at}, bucket ${bucket}: it sends nothing to those who listen`, { cause, canRetry: true, hint }) // prettier-ignore
+}
+
 export function lostProblem(at: string, text: string, cause?: unknown): HubError {
   return new HubError('HUB_SOURCE_LOST', `${at}: ${text}`, {
     canRetry: true,

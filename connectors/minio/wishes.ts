@@ -4,7 +4,7 @@ import { HubError, TopicIndex, topicProblem } from '../../src/sdk/index.ts'
 import type { S3Record, Subscription } from '../../src/sdk/index.ts'
 import type { MinioConfig } from './client.ts'
 import { topicOf } from './event.ts'
-import { EVENTS_OF_A_BUCKET, eventProblem } from './event-names.ts'
+import { askedFor, eventProblem } from './event-names.ts'
 
 /** What MinIO is asked for about one bucket. */
 export interface Wish {
@@ -40,7 +40,7 @@ export class Wishes {
       this.#index.add(topic, true)
       const wanted = events.get(bucket) ?? new Set()
       events.set(bucket, wanted)
-      for (const one of event === undefined ? EVENTS_OF_A_BUCKET : [event]) wanted.add(one)
+      for (const one of askedFor(event)) wanted.add(one)
     }
     this.refused = refused
     this.byBucket = new Map([...events].map(([bucket, wanted]) => [bucket, wishOf(bucket, wanted, config)]))
