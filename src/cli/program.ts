@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
+import type { ExplainOptions } from './commands/explain.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -60,11 +61,35 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('-c, --config <file>', 'hub.yaml')
     .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
     .option('--gateway <url>', 'list the functions of this gateway')
+    .option('--against <plan.json>', 'print only what is different from a plan that --json wrote earlier')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub plan --stack stack.yaml')
-    .action(async (options: { config?: string; stack?: string[]; gateway?: string; json?: boolean }) => {
-      const { plan } = await import('./commands/plan.ts')
-      code = await plan(options, output, env)
+    .action(
+      async (options: { config?: string; stack?: string[]; gateway?: string; against?: string; json?: boolean }) => {
+        const { plan } = await import('./commands/plan.ts')
+        code = await plan(options, output, env)
+      },
+    )
+
+  program
+    .command('explain')
+    .description('say why an event does or does not trigger each function, without touching a broker')
+    .requiredOption('--topic <topic>', 'concrete topic of the event')
+    .option('--connector <name>', 'where it comes from: an instance of the configuration, or a connector type')
+    .option('--header <name=value...>', 'its headers, for filters')
+    .option('--key <key>', 'its ordering key, for filters')
+    .option('--data <data>', 'its body: a text, @file, or - for standard input')
+    .option('-c, --config <file>', 'hub.yaml')
+    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+    .option('--gateway <url>', 'list the functions of this gateway')
+    .option('--json', 'one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  connector-hub explain --connector mqtt --topic sensors/1/temp --data 21.5 --stack stack.yaml',
+    )
+    .action(async (options: ExplainOptions) => {
+      const { explain } = await import('./commands/explain.ts')
+      code = await explain(options, output, env)
     })
 
   program

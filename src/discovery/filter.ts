@@ -74,6 +74,25 @@ export function compileFilter(expression: string): CompiledFilter {
   }
 }
 
+/** One of the expressions that `&&` joins, and what it gave. */
+export interface FilterTerm {
+  readonly term: string
+  readonly verdict: FilterVerdict
+}
+
+/** Why a valid filter is not true: each term that `&&` joins at the top, by itself. */
+export function explainFilter(expression: string, message: EventMessage): readonly FilterTerm[] {
+  return conjuncts(celEnvironment().parse(expression).ast).map(({ start, end }): FilterTerm => {
+    const term = expression.slice(start, end)
+    const { filter, problem } = compileFilter(term)
+    return { term, verdict: filter?.test(message) ?? { kind: 'error', reason: problem ?? '' } }
+  })
+}
+
+function conjuncts(node: ASTNode): readonly ASTNode[] {
+  return node.op === '&&' ? node.args.flatMap(conjuncts) : [node]
+}
+
 class CelFilter implements EventFilter {
   readonly expression: string
   readonly #run: (facts: EventFacts) => unknown

@@ -2,6 +2,7 @@
 
 export * from './annotation-table.ts'
 export * from './annotations.ts'
+export * from './explain.ts'
 export * from './filter.ts'
 export * from './finding.ts'
 export * from './function.ts'

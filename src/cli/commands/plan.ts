@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs'
 
-import { buildWiring, viewWiring } from '../../discovery/index.ts'
+import { buildWiring, diffWirings, viewWiring } from '../../discovery/index.ts'
 import type { Finding, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
@@ -11,12 +11,13 @@ import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
 import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
-import { functionsOfGateway, functionsOfStacks } from './sources.ts'
+import { changesText, readPlan } from './plan-changes.ts'
+import { functionsOf, functionsOfStacks } from './sources.ts'
+import type { SourceOptions } from './sources.ts'
 
-export interface PlanOptions {
-  readonly config?: string
-  readonly stack?: readonly string[]
-  readonly gateway?: string
+export interface PlanOptions extends SourceOptions {
+  /** A document that `plan --json` wrote earlier. */
+  readonly against?: string
   readonly json?: boolean
 }
 
@@ -27,11 +28,17 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
     ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
     ...(options.config === undefined ? { types: await selfContainedTypes() } : { file: options.config }),
   })
-  const { snapshot, findings } =
-    options.stack === undefined ? await functionsOfGateway(config) : functionsOfStacks(options.stack, env)
+  const { snapshot, findings } = await functionsOf(options, config, env)
   const wiring = buildWiring(snapshot, wiringOptions(config))
   const all = [...findings, ...wiring.findings]
-  if (options.json === true) {
+  if (options.against !== undefined) {
+    const changes = diffWirings(readPlan(options.against), viewWiring(wiring))
+    if (options.json === true) output.write(`${JSON.stringify({ changes, findings: all }, null, 2)}\n`)
+    else {
+      output.write(changesText(changes, output.color))
+      for (const finding of all) output.write(findingLine(finding, output.color))
+    }
+  } else if (options.json === true) {
     const document = {
       functions: wiring.functions,
       triggers: wiring.triggers,

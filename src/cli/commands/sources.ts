@@ -1,4 +1,4 @@
-// Where `plan` and `lint` get their functions from: stack files, or one listing of a gateway.
+// Where commands get the functions from: stack files, or one listing of a gateway.
 
 import { GatewayListing, readStackFile } from '../../discovery/index.ts'
 import type { Finding, Snapshot } from '../../discovery/index.ts'
@@ -10,6 +10,22 @@ export interface Functions {
   readonly snapshot: Snapshot
   /** Of the files; those of annotations come from the wiring. */
   readonly findings: readonly Finding[]
+}
+
+/** The options of every command that reads functions. */
+export interface SourceOptions {
+  readonly config?: string
+  readonly stack?: readonly string[]
+  readonly gateway?: string
+}
+
+/** Of the stack files where some are named, else of the gateway. @throws HubError */
+export async function functionsOf(
+  { stack }: SourceOptions,
+  config: HubConfig,
+  env: NodeJS.ProcessEnv,
+): Promise<Functions> {
+  return stack === undefined ? await functionsOfGateway(config) : functionsOfStacks(stack, env)
 }
 
 /** @throws HubError HUB_CONFIG_UNREADABLE */

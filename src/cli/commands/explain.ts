@@ -1,0 +1,99 @@
+// `explain`: why an event does or does not trigger each function. Reads the wiring as `plan` does; invokes nothing.
+
+import { buildWiring, explainEvent } from '../../discovery/index.ts'
+import type { Explanation } from '../../discovery/index.ts'
+import { readHubConfig } from '../../hub/config.ts'
+import type { HubConfig, InstanceConfig } from '../../hub/config.ts'
+import { wiringOptions } from '../../hub/hub.ts'
+import { selfContainedTypes } from '../../hub/registry.ts'
+import { HubError, nearest } from '../../sdk/index.ts'
+import type { EventMessage } from '../../sdk/index.ts'
+import { bodyOf, headersOf } from '../event-input.ts'
+import { EXIT, counted, paint, printable } from '../output.ts'
+import type { Output } from '../output.ts'
+import { functionsOf } from './sources.ts'
+import type { SourceOptions } from './sources.ts'
+
+export interface ExplainOptions extends SourceOptions {
+  readonly connector?: string
+  readonly topic: string
+  readonly header?: readonly string[]
+  readonly key?: string
+  readonly data?: string
+  readonly json?: boolean
+}
+
+/** @returns EXIT.problems when no function would be invoked. @throws HubError when something cannot be read */
+export async function explain(options: ExplainOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
+  const { config: file, connector, gateway } = options
+  const config = await readHubConfig({
+    env,
+    ...(gateway === undefined ? {} : { gatewayUrl: gateway }),
+    ...(file === undefined ? { types: [...(await selfContainedTypes()), ...(connector === undefined ? [] : [connector])] } : { file }), // prettier-ignore
+  })
+  const instance = instanceOf(config, connector)
+  const { snapshot } = await functionsOf(options, config, env)
+  const message: EventMessage = {
+    id: 'explain',
+    source: instance.name,
+    topic: options.topic,
+    body: await bodyOf(options.data),
+    headers: headersOf(options.header),
+    attempt: 1,
+    timestampMs: Date.now(),
+    ...(options.key === undefined ? {} : { orderingKey: options.key }),
+  }
+  const wiring = buildWiring(snapshot, wiringOptions(config))
+  const explanations = explainEvent(wiring, instance.name, instance.terms.capabilities.topicSyntax, message)
+  const invoked = explanations.filter(({ verdict }) => verdict === 'invoked').length
+  if (options.json === true) {
+    const functions = explanations.map((one) => one.verdict === 'invoked' ? { function: one.function, verdict: one.verdict, patterns: one.patterns, mode: one.trigger.settings.mode } : one) // prettier-ignore
+    output.write(`${JSON.stringify({ connector: instance.name, topic: options.topic, invoked, functions }, null, 2)}\n`)
+  } else {
+    output.write(`${paint(output.color, 'bold', printable(`${options.topic} on ${instance.name}`))}\n`)
+    const width = Math.max(0, ...explanations.map(({ function: name }) => name.length))
+    for (const one of explanations) output.write(explanationLines(one, width, output.color))
+    output.write(`\n${counted(invoked, 'function')} of ${explanations.length} would be invoked\n`)
+  }
+  return invoked > 0 ? EXIT.ok : EXIT.problems
+}
+
+/** The named one, or the only one that has topics. @throws HubError HUB_USAGE */
+function instanceOf({ instances }: HubConfig, name: string | undefined): InstanceConfig {
+  const withTopics = instances.filter(({ manifest }) => manifest.trigger === 'topic')
+  const names = withTopics.map((instance) => instance.name)
+  const given = `There ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}.`
+  if (name === undefined) {
+    const [only] = withTopics
+    if (only !== undefined && withTopics.length === 1) return only
+    throw new HubError('HUB_USAGE', 'which connector the event comes from is not said', { hint: `Add --connector. ${names.length === 0 ? 'None is configured that has topics: name a file with -c.' : given}` }) // prettier-ignore
+  }
+  const found = withTopics.find((instance) => instance.name === name)
+  if (found !== undefined) return found
+  if (instances.some((instance) => instance.name === name))
+    throw new HubError('HUB_USAGE', `${name} is triggered by schedules and has no topics`, { hint: 'See connector-hub cron next for its fires.' }) // prettier-ignore
+  const near = nearest(name, names)
+  throw new HubError('HUB_USAGE', `no connector is called ${name}`, { hint: `${near === undefined ? '' : `Did you mean ${near}? `}${given}` }) // prettier-ignore
+}
+
+function explanationLines(one: Explanation, width: number, color: boolean): string {
+  const name = printable(one.function.padEnd(width))
+  const yes = paint(color, 'green', 'yes')
+  const no = paint(color, 'red', 'no ')
+  switch (one.verdict) {
+    case 'invoked': {
+      const { mode, filter } = one.trigger.settings
+      const passed = filter === undefined ? '' : `, filter ${filter.expression} is true`
+      return `  ${name}  ${yes}  ${printable(`topic ${one.patterns.join(', ')}${passed} (${mode})`)}\n`
+    }
+    case 'filtered': {
+      const terms = one.terms.filter(({ verdict }) => verdict.kind !== 'pass')
+      const said = terms.map(({ term, verdict }) => verdict.kind === 'error' ? `filter ${term} cannot be decided: ${verdict.reason}` : `filter ${term} is false`) // prettier-ignore
+      return `  ${name}  ${no}  ${printable(`topic ${one.patterns.join(', ')} matches, ${said.join(', ')}`)}\n`
+    }
+    case 'unmatched':
+      return `  ${name}  ${no}  ${printable(`topic ${one.patterns.join(', ')} does not match${one.hint === undefined ? '' : `: ${one.hint}`}`)}\n`
+    case 'idle':
+      return `  ${name}  ${no}  ${printable(one.reason)}\n`
+  }
+}
