@@ -283,14 +283,6 @@ export class Trial implements AsyncDisposable {
 
   /** @throws Error that says what was lost, doubled or overtaken by this function's account */
   verdict(name: string): Verdict {
-    if (process.env['X'] !== undefined)
-      console.log(
-        this.gateway
-          .log(name)
-          .received.map(({ id }) => id)
-          .slice(420, 720)
-          .join(' '),
-      )
     const verdict = judge(this.#events, this.gateway.log(name).received)
     const problems: string[] = []
     if (verdict.lost.length > 0) problems.push(`${verdict.lost.length} lost: ${some(verdict.lost)}`)
@@ -341,7 +333,6 @@ export class Trial implements AsyncDisposable {
 const SHOWN_MAX = 5
 
 function some(items: readonly string[]): string {
-  if (process.env['X'] !== undefined) return items.join(' ')
   return [...items.slice(0, SHOWN_MAX), ...(items.length > SHOWN_MAX ? [`… ${items.length} in all`] : [])].join(', ')
 }
 
