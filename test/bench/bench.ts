@@ -14,6 +14,7 @@ import {
 } from './brokers.ts'
 import { measureMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
+import { startMinioBench } from './minio-broker.ts'
 import { benchMarkdown, writeReadme } from './report.ts'
 import { measureRouting } from './routing.ts'
 import { measureThroughput } from './throughput.ts'
@@ -28,7 +29,7 @@ of routing. Takes about four minutes; let nothing else run meanwhile.
   --rounds N       runs of each contestant; the median counts (default 5)
   --only NAME      throughput, memory or routing
   --connector NAME loopback, mqtt, nats, rabbitmq, kafka, kafkajs (the Kafka connector
-                   beside a loop on kafkajs) or webhook: throughput of this one only
+                   beside a loop on kafkajs), webhook or minio: throughput of this one only
   --json           the result as JSON
   --write          put the table into README.md
   -h, --help       this text
@@ -41,6 +42,7 @@ const SERVERS = {
   kafka: startKafkaBench,
   kafkajs: startKafkaJsBench,
   webhook: startWebhook,
+  minio: startMinioBench,
 } as const
 const SIZES = [10, 10_000]
 const BODY_BYTES = 256
