@@ -10,6 +10,7 @@ import {
   startMqtt,
   startNatsJetStream,
   startRabbitMq,
+  startSqs,
   startWebhook,
 } from './brokers.ts'
 import { measureMemory } from './memory.ts'
@@ -28,7 +29,7 @@ of routing. Takes about four minutes; let nothing else run meanwhile.
   --events N       events of each throughput run (default 30000)
   --rounds N       runs of each contestant; the median counts (default 5)
   --only NAME      throughput, memory or routing
-  --connector NAME loopback, mqtt, nats, rabbitmq, kafka, kafkajs (the Kafka connector
+  --connector NAME loopback, mqtt, nats, rabbitmq, sqs, kafka, kafkajs (the Kafka connector
                    beside a loop on kafkajs), webhook or minio: throughput of this one only
   --json           the result as JSON
   --write          put the table into README.md
@@ -41,6 +42,7 @@ const SERVERS = {
   rabbitmq: startRabbitMq,
   kafka: startKafkaBench,
   kafkajs: startKafkaJsBench,
+  sqs: startSqs,
   webhook: startWebhook,
   minio: startMinioBench,
 } as const

@@ -1,6 +1,7 @@
 // The brokers of the benchmark: each fills a backlog for one named subscriber and says how the hub and the bare loop
 // connect as that subscriber.
 
+import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect as connectNats } from '@nats-io/transport-node'
 import amqp from 'amqplib'
@@ -8,7 +9,9 @@ import { Kafka, logLevel } from 'kafkajs'
 import { connectAsync } from 'mqtt'
 
 import { consumerName } from '../../connectors/nats/subjects.ts'
+import { CREDENTIALS, REGION, clientOf, createQueue, publishMany } from '../../connectors/sqs/broker.ts'
 import { LoopbackClient } from '../conformance/loopback/client.ts'
+import { noElasticMq, startElasticMq } from '../servers/elasticmq.ts'
 import { noKafka, startKafka } from '../servers/kafka.ts'
 import { noMosquitto, startMosquitto } from '../servers/mosquitto.ts'
 import { noNats, startNats } from '../servers/nats.ts'
@@ -221,6 +224,41 @@ export async function startWebhook(): Promise<BenchBroker> {
     },
     async [Symbol.asyncDispose]() {
       await callers?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export function benchQueueUrl(port: number): string {
+  return `http://127.0.0.1:${port}/000000000000/${BENCH_QUEUE}`
+}
+
+/** @returns why there is none */
+export async function startSqs(): Promise<BenchBroker | string> {
+  const missing = await noElasticMq({ any: true })
+  if (missing !== undefined) return missing
+  const server = await startElasticMq({ any: true })
+  const client = clientOf(server.url)
+  const { port } = server
+  return {
+    title: `SQS, standard queue (ElasticMQ ${server.version})`,
+    port,
+    topic: BENCH_QUEUE,
+    bare: 'bare-sqs.ts',
+    connector: () => ({ type: 'sqs', endpoint: server.url, region: REGION, ...CREDENTIALS }),
+    async fill(_name, { events, bodyBytes }) {
+      // A queue of its own for each run, so that every consumer begins with an equal backlog.
+      await client.send(new DeleteQueueCommand({ QueueUrl: benchQueueUrl(port) })).catch(() => undefined)
+      const url = await createQueue(client, BENCH_QUEUE)
+      const body = 'x'.repeat(bodyBytes)
+      await publishMany(
+        client,
+        url,
+        Array.from({ length: events }, () => ({ body })),
+      )
+    },
+    async [Symbol.asyncDispose]() {
+      client.destroy()
+      await server[Symbol.asyncDispose]()
     },
   }
 }
