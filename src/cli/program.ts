@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
+import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
 import type { ExplainOptions } from './commands/explain.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
@@ -131,6 +132,58 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (expression: string, options: { count: string; from?: string; zone?: string; json?: boolean }) => {
       const { cronNext } = await import('./commands/cron-next.ts')
       code = cronNext(expression, options, output, Date.now())
+    })
+
+  const letters = program.command('dead-letters').description('work with what could not be delivered')
+  const inStore = (command: Command): Command =>
+    command
+      .option('-c, --config <file>', 'hub.yaml')
+      .option('--state-dir <dir>', 'where the store is; default: that of the configuration')
+      .option('--json', 'for machines')
+  const chosen = (command: Command): Command =>
+    inStore(
+      command
+        .option('--function <name>', 'of this function, by its full name')
+        .option('--topic <topic>', 'of this topic')
+        .option('--connector <name>', 'of this instance')
+        .option('--before <date>', 'that failed before this ISO date'),
+    )
+  chosen(letters.command('list').description('list them, oldest first').option('--limit <n>', 'how many', '50'))
+    .addHelpText('after', '\nExample:\n  connector-hub dead-letters list --function billing.openfaas-fn')
+    .action(async (options: ChoiceOptions & { limit: string }) => {
+      const { listLetters } = await import('./commands/dead-letters.ts')
+      code = await listLetters(options, output, env)
+    })
+  inStore(letters.command('show').description('show one with its headers and body').argument('<number>'))
+    .addHelpText('after', '\nExample:\n  connector-hub dead-letters show 7')
+    .action(async (number: string, options: StoreOptions) => {
+      const { showLetter } = await import('./commands/dead-letters.ts')
+      code = await showLetter(number, options, output, env)
+    })
+  chosen(
+    letters
+      .command('redrive')
+      .description('send them again, each to the function that failed')
+      .argument('[numbers...]'),
+  )
+    .option('--all', 'all of them')
+    .option('--rate <n/s>', 'events a second, at most')
+    .option('--dry-run', 'only say how many')
+    .addHelpText(
+      'after',
+      '\nExample:\n  connector-hub dead-letters redrive --function billing.openfaas-fn --rate 10/s --dry-run',
+    )
+    .action(async (numbers: string[], options: RedriveOptions) => {
+      const { redriveLetters } = await import('./commands/dead-letters.ts')
+      code = await redriveLetters(numbers, options, output, env)
+    })
+  chosen(letters.command('purge').description('delete them for good').argument('[numbers...]'))
+    .option('--all', 'all of them')
+    .option('--dry-run', 'only say how many')
+    .addHelpText('after', '\nExample:\n  connector-hub dead-letters purge --before 2026-01-01T00:00:00Z --dry-run')
+    .action(async (numbers: string[], options: RedriveOptions) => {
+      const { purgeLetters } = await import('./commands/dead-letters.ts')
+      code = await purgeLetters(numbers, options, output, env)
     })
 
   try {
