@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib'
 import { BrokerUnavailable } from '../../test/conformance/contract.ts'
 import type { SourceScope, TestBroker, TestEvent } from '../../test/conformance/contract.ts'
 import { ServerUnavailable } from '../../test/servers/provide.ts'
-import { Stand, tagOfBody } from './stand.ts'
+import { Stand, tagOfBody } from './rig.ts'
 
 /** One event of each is on its way at a time: more than any scenario leaves unsettled. */
 const TARGETS = 16

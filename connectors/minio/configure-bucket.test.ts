@@ -5,7 +5,7 @@ import type { QueueConfiguration } from '@aws-sdk/client-s3'
 import { expect, test } from 'vitest'
 
 import { MemoryState, bucketName, keysOf, sourceAt, standForFile } from './rig.ts'
-import type { Stand } from './stand.ts'
+import type { Stand } from './rig.ts'
 
 const TEST_MS = 120_000
 let stand: Stand

@@ -9,7 +9,7 @@ import { faults } from '../../test/faults/index.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import type { TcpProxy } from '../../test/servers/tcp-proxy.ts'
 import connector from './connector.ts'
-import { Stand, TOKEN, tagOfBody } from './stand.ts'
+import { Stand, TOKEN, tagOfBody } from './rig.ts'
 
 /** Of the suite's fifty keys, each has two. */
 const TARGETS = 25

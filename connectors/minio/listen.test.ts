@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { HttpListener } from '../../test/http-listener.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import { MemoryState, ack, bucketName, keysOf, sourceAt, standForFile, until } from './rig.ts'
-import type { Stand } from './stand.ts'
+import type { Stand } from './rig.ts'
 
 const TEST_MS = 120_000
 const KEYS = ['plain', 'with space', 'a+b', 'folder/sub/file.txt', '100%', '%2F', 'grün/✓ 😀.png', "it's=(1)&co?#"]

@@ -5,9 +5,8 @@ import { request as send } from 'node:http'
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 
-import { ack, bucketName, keysOf, sourceAt, standForFile, until } from './rig.ts'
-import { TOKEN } from './stand.ts'
-import type { Stand } from './stand.ts'
+import { TOKEN, ack, bucketName, keysOf, sourceAt, standForFile, until } from './rig.ts'
+import type { Stand } from './rig.ts'
 
 const TEST_MS = 120_000
 const KEYS = ['plain', 'with space', 'a+b', 'folder/sub/file.txt', '100%', '%2F', 'grün/✓ 😀.png', "it's=(1)&co?#"]
