@@ -5,11 +5,13 @@
 import type { Message } from '@aws-sdk/client-sqs'
 
 import { DeliveryBuffer } from '../../src/sdk/index.ts'
-import type { ClockTimer, DeadLetter, Delivery, HubError, Settlement, SettleResult, SourceCounter, SourceLog } from '../../src/sdk/index.ts' // prettier-ignore
+import type { DeadLetter, Delivery, HubError, Settlement, SettleResult, SourceCounter, SourceLog } from '../../src/sdk/index.ts' // prettier-ignore
 import { wholeSeconds } from './clients.ts'
 import { Entry } from './entry.ts'
 import type { Part, PartState } from './entry.ts'
 import type { Opened } from './event.ts'
+import { count, nextOf } from './groups.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { Lane } from './lane.ts'
 import type { LaneOptions } from './lane.ts'
 import type { Queue } from './queues.ts'
@@ -29,11 +31,6 @@ interface HeldDelivery extends Delivery {
   readonly part: Part
 }
 
-/** SQS hides a message for so long after it was received, however often that is extended. */
-const HIDDEN_MAX_MS = 43_200_000
-/** Of the visibility timeout: how often it is looked at, and what may be left before it is extended. */
-const LOOKS = 3
-const LEFT_MIN = 2 / 3
 /** Before an event whose dead letter could not be written is handed out again. */
 const LETTER_RETRY_MS = 5000
 /** Of what many queues may share, one gets at least so much: a busy one among many idle ones is not slow. */
@@ -56,8 +53,8 @@ export class Held {
   /** Those with something to hand out, in turn. */
   readonly #ready = new Set<Lane<Part>>()
   readonly #returning = new Set<Promise<unknown>>()
+  readonly #heartbeat: Heartbeat
   #out = 0
-  #timer: ClockTimer | undefined
   /** `between` two connections, what still comes of the last one is kept. */
   #state: 'reading' | 'between' | 'released' = 'between'
 
@@ -65,6 +62,13 @@ export class Held {
     this.#options = options
     this.#buffer = new DeliveryBuffer(options.unsettledMax)
     this.#buffer.end()
+    const { clock, visibilityTimeoutMs } = options
+    this.#heartbeat = new Heartbeat({
+      clock,
+      visibilityTimeoutMs,
+      entries: () => this.#entries.values(),
+      lapsed: (entry, reason) => this.#lapse(entry, reason),
+    })
   }
 
   get deliveries(): DeliveryBuffer<Delivery> {
@@ -103,7 +107,7 @@ export class Held {
     this.#unread()
     this.#buffer = new DeliveryBuffer(this.#options.unsettledMax)
     this.#state = 'reading'
-    this.#lookLater()
+    this.#heartbeat.start()
     this.#pump()
   }
 
@@ -166,8 +170,7 @@ export class Held {
     this.#giveBack([...this.#entries.values()])
     await Promise.race([Promise.allSettled(this.#returning), limit])
     this.#stop.abort()
-    this.#timer?.cancel()
-    this.#timer = undefined
+    this.#heartbeat.stop()
   }
 
   /** Of one queue: what waits here, what the hub has, and when the oldest of that was sent. */
@@ -293,7 +296,7 @@ export class Held {
       return 'settled'
     }
     entry.settling = 'retry'
-    const seconds = Math.min(wholeSeconds(delayMs), this.#secondsLeft(entry))
+    const seconds = Math.min(wholeSeconds(delayMs), this.#heartbeat.secondsLeft(entry))
     const hidden = entry.lane.hide(() => entry.handle, seconds, () => entry.hiddenUntil) // prettier-ignore
     // They come again after it.
     if (entry.group !== undefined) this.#giveBack(this.#behind(entry))
@@ -327,42 +330,7 @@ export class Held {
     return all.slice(all.indexOf(entry) + 1).filter(({ lane, group }) => lane === entry.lane && group === entry.group)
   }
 
-  // ── visibility ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #lookLater(): void {
-    this.#timer?.cancel()
-    this.#timer = this.#options.clock.after(this.#options.visibilityTimeoutMs / LOOKS, () => {
-      this.#extend()
-      this.#lookLater()
-    })
-  }
-
-  #extend(): void {
-    const { clock, visibilityTimeoutMs } = this.#options
-    const due = clock.monotonic() + visibilityTimeoutMs * LEFT_MIN
-    for (const entry of this.#entries.values())
-      if (entry.settling === undefined && !entry.isLapsed && entry.hiddenUntil <= due) void this.#hideLonger(entry)
-  }
-
-  /** Never rejects. */
-  async #hideLonger(entry: Entry): Promise<void> {
-    const { clock, visibilityTimeoutMs } = this.#options
-    const seconds = Math.min(wholeSeconds(visibilityTimeoutMs), this.#secondsLeft(entry))
-    const { handle } = entry
-    const askedAt = clock.monotonic()
-    const untilNext = askedAt + visibilityTimeoutMs / LOOKS
-    const fate = seconds > 0 ? await entry.lane.hide(() => handle, seconds, () => untilNext) : 'gone' // prettier-ignore
-    if (entry.handle !== handle || entry.settling !== undefined || this.#entries.get(entry.key) !== entry) return
-    if (fate === 'done') entry.hiddenUntil = askedAt + seconds * 1000
-    if (fate !== 'gone') return
-    entry.isLapsed = true
-    this.#countLapsed(entry, seconds > 0 ? 'it was given to somebody else' : 'SQS hides a message for 12 hours at most')
-    this.#forgetUnlessOut(entry)
-  }
-
-  #secondsLeft({ receivedAt }: Entry): number {
-    return Math.floor((receivedAt + HIDDEN_MAX_MS - this.#options.clock.monotonic()) / 1000)
-  }
+  // ── what SQS takes back ────────────────────────────────────────────────────────────────────────────────────────
 
   #isExpired({ isLapsed, hiddenUntil }: Entry): boolean {
     return isLapsed || hiddenUntil <= this.#options.clock.monotonic()
@@ -375,6 +343,13 @@ export class Held {
     entry.hiddenUntil = askedAt + this.#options.visibilityTimeoutMs
     entry.isLapsed = false
     for (const part of entry.parts) if (part.state === 'dropped') this.#again(part, false)
+  }
+
+  #lapse(entry: Entry, reason: string): void {
+    if (this.#entries.get(entry.key) !== entry) return
+    entry.isLapsed = true
+    this.#countLapsed(entry, reason)
+    this.#forgetUnlessOut(entry)
   }
 
   #countLapsed({ lane, message }: Entry, reason: string): void {
@@ -434,19 +409,4 @@ export class Held {
     work.then(ended, ended)
     return work
   }
-}
-
-/** In order; of a FIFO queue first of the groups that the hub has nothing of, so that they are in parallel. */
-function nextOf({ queue, ahead, busy }: Lane<Part>): Part | undefined {
-  if (!queue.isFifo) return ahead.shift()
-  const index = ahead.findIndex(({ entry: { group = '' } }) => !busy.has(group))
-  return ahead.splice(Math.max(index, 0), 1)[0]
-}
-
-/** What the hub has of each group. */
-function count({ entry: { lane, group } }: Part, by: 1 | -1): void {
-  if (group === undefined) return
-  const left = (lane.busy.get(group) ?? 0) + by
-  if (left > 0) lane.busy.set(group, left)
-  else lane.busy.delete(group)
 }
