@@ -6,7 +6,7 @@ export const manifest = defineManifest({
   name: 'sqs',
   title: 'AWS SQS',
   description: 'A function is invoked with each message of its queues, standard or FIFO.',
-  status: 'alpha',
+  status: 'beta',
   guarantee: 'at-least-once',
   guaranteeNote: 'As long as the queue retains the message (4 days unless it is set otherwise).',
   trigger: 'topic',
