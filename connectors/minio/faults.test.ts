@@ -27,6 +27,8 @@ async function startBroker(): Promise<FaultBroker> {
   return {
     name: `MinIO ${stand.minio.version}`,
     calls: true,
+    // It looks into its queues every three seconds.
+    backlog: 1000,
     proxy: front,
     prepare: async (run) => {
       await stand.bucket(run)

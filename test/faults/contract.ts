@@ -42,6 +42,8 @@ export interface FaultBroker extends AsyncDisposable {
    * Default false.
    */
   readonly calls?: boolean
+  /** Published and not yet received, about; more where the broker looks for events now and then. Default 250. */
+  readonly backlog?: number
   /** Between a hub with `proxied` and the server. */
   readonly proxy?: TcpProxy
   /** Scenarios that this connector cannot be put through, and why. */

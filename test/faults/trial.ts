@@ -25,7 +25,6 @@ const UNSETTLED_MAX = IN_FLIGHT_MAX + HELD_MAX
 const KEYS = 50
 /** Published and not yet received, about: the middle of a stream has something before it and behind it. */
 const BACKLOG = 250
-const PUBLISHED_AT_ONCE = 125
 /** Received in full flow before an interruption. */
 const RUN_UP = 60
 /** Invocations that stand still at the same time when the scenario asks for it. */
@@ -152,7 +151,7 @@ export class Trial implements AsyncDisposable {
       await this.gateway.until(() => attempts.size >= mark - RUN_UP, `${mark - RUN_UP} events`)
       // However slowly this broker takes events, there are some to run up with and a backlog behind them.
       this.gateway.hold()
-      await this.publish(RUN_UP + Math.min(BACKLOG, Math.floor(part / 2)))
+      await this.publish(RUN_UP + Math.min(this.#backlog, Math.floor(part / 2)))
       await this.#save()
       this.gateway.release()
       await this.gateway.until(() => attempts.size >= mark, `${mark} events`)
@@ -165,7 +164,7 @@ export class Trial implements AsyncDisposable {
   async publish(count: number): Promise<void> {
     const end = Math.min(this.#published + count, SIZE.events)
     while (this.#published < end) {
-      const next = this.#events.slice(this.#published, Math.min(end, this.#published + PUBLISHED_AT_ONCE))
+      const next = this.#events.slice(this.#published, Math.min(end, this.#published + this.#publishedAtOnce))
       await this.broker.publish(
         this.setting.run,
         next.map(({ id, key, sequence }) => ({ key, body: Buffer.from(`${id} ${key} ${sequence}`) })),
@@ -174,11 +173,19 @@ export class Trial implements AsyncDisposable {
     }
   }
 
+  get #backlog(): number {
+    return this.broker.backlog ?? BACKLOG
+  }
+
+  get #publishedAtOnce(): number {
+    return Math.floor(this.#backlog / 2)
+  }
+
   async #publishUpTo(end: number): Promise<void> {
     const { attempts } = this.gateway.log(MAIN)
     while (this.#published < end) {
-      await this.gateway.until(() => this.#published - attempts.size < BACKLOG, `the backlog of ${this.#published} events to shrink`) // prettier-ignore
-      await this.publish(Math.min(PUBLISHED_AT_ONCE, end - this.#published))
+      await this.gateway.until(() => this.#published - attempts.size < this.#backlog, `the backlog of ${this.#published} events to shrink`) // prettier-ignore
+      await this.publish(Math.min(this.#publishedAtOnce, end - this.#published))
     }
   }
 
