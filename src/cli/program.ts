@@ -116,6 +116,18 @@ export async function execute(args: readonly string[], output: Output, env: Node
     })
 
   program
+    .command('create')
+    .description('show or write the smallest configuration of a connector')
+    .argument('<connector>', 'a name from connector-hub list')
+    .option('--dir <folder>', 'write hub.yaml and stack.yaml there; nothing is overwritten')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  connector-hub create kafka --dir my-hub')
+    .action(async (type: string, options: { dir?: string; json?: boolean }) => {
+      const { create } = await import('./commands/create.ts')
+      code = create(type, options, output)
+    })
+
+  program
     .command('cron')
     .description('work with schedules')
     .command('next')

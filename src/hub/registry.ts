@@ -1,6 +1,6 @@
 // Finds connectors: folders beside the hub, and packages or paths that a configuration names. Names none itself.
 
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -55,6 +55,12 @@ export async function loadEmbedded(type: string): Promise<StartEmbedded | undefi
   return (await load(type, pathToFileURL(file).href))['default'] as StartEmbedded
 }
 
+/** Text of the example of a built-in connector: hub.yaml and stack.yaml in one. @throws HubError HUB_CONNECTOR_UNKNOWN */
+export function exampleOf(type: string): string {
+  if (!builtInTypes().includes(type)) throw unknown(type)
+  return readFileSync(join(FOLDER, type, 'example.yaml'), 'utf8')
+}
+
 function embeddedFile(type: string): string {
   return join(FOLDER, type, `embedded${EXTENSION}`)
 }
@@ -67,9 +73,13 @@ function builtInFile(type: string, file: 'manifest' | 'connector'): string {
 function external(type: string): string {
   if (/^[./]/.test(type)) return pathToFileURL(resolve(type)).href
   if (type.includes('/') || type.startsWith('@') || type.includes('-')) return type
+  throw unknown(type)
+}
+
+function unknown(type: string): HubError {
   const near = nearest(type, builtInTypes())
   const known = builtInTypes().join(', ')
-  throw new HubError('HUB_CONNECTOR_UNKNOWN', `there is no connector "${type}"`, {
+  return new HubError('HUB_CONNECTOR_UNKNOWN', `there is no connector "${type}"`, {
     hint: near === undefined ? `The connectors are: ${known}.` : `Did you mean ${near}? The connectors are: ${known}.`,
   })
 }

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 
 import { afterAll, describe, expect, test } from 'vitest'
 
+import { builtInTypes } from '../../src/hub/registry.ts'
 import { FakeGateway, status } from '../discovery/fake-gateway.ts'
 import { QUICKSTART, cli } from './cli.ts'
 
@@ -40,6 +41,28 @@ describe.concurrent('help', () => {
   test('--version is that of package.json', async () => {
     const { stdout } = await cli(['--version'])
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+})
+
+describe('create', () => {
+  test.for(builtInTypes())('%s: what it writes is a configuration with nothing to correct', async (type) => {
+    const dir = join(folder, `create-${type}`)
+    const { code, stdout } = await cli(['create', type, '--dir', dir])
+    expect([code, stdout.split('\n').slice(0, 2)]).toEqual([EXIT.ok, [join(dir, 'hub.yaml'), join(dir, 'stack.yaml')]])
+    const lint = await cli(['lint', '-c', join(dir, 'hub.yaml'), '--stack', join(dir, 'stack.yaml')])
+    expect([lint.code, lint.stdout]).toEqual([EXIT.ok, 'ok: nothing to correct\n'])
+    const again = await cli(['create', type, '--dir', dir])
+    expect([again.code, again.stdout]).toEqual([EXIT.usage, ''])
+    expect(again.stderr).toContain('is there already')
+  })
+
+  test('without a folder the files are shown', async () => {
+    const { code, stdout } = await cli(['create', 'mqtt'])
+    expect(code).toBe(EXIT.ok)
+    expect(stdout).toMatch(/^# hub\.yaml\ngateway:[^]*\n# stack\.yaml\nprovider:/)
+    expect((await cli(['create', 'mqt'])).stderr).toContain('Did you mean mqtt?')
+    const { files } = JSON.parse((await cli(['create', 'mqtt', '--json'])).stdout) as { files: { name: string }[] }
+    expect(files.map(({ name }) => name)).toEqual(['hub.yaml', 'stack.yaml'])
   })
 })
 
