@@ -27,6 +27,8 @@ async function startBroker(): Promise<FaultBroker> {
   return {
     name: `MinIO ${stand.minio.version}`,
     calls: true,
+    // One a target at a time, each with its answer on the disk.
+    eventsMax: 1000,
     // It looks into its queues every three seconds.
     backlog: 1000,
     proxy: front,

@@ -38,7 +38,7 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
       when === undefined ? manifest.status : '',
       guarantee,
       order,
-      capabilities.retry === 'held' ? 'held by the hub' : 'by the broker',
+      capabilities.retry === 'held' ? 'held by the hub' : 'given back',
       capabilities.shared ? 'share' : 'do not share',
       capabilities.reject,
     ]),

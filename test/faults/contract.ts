@@ -46,6 +46,8 @@ export interface FaultBroker extends AsyncDisposable {
   readonly backlog?: number
   /** Between a hub with `proxied` and the server. */
   readonly proxy?: TcpProxy
+  /** A scenario has no more events than this: of a server that takes them slowly. Default: as many as the suite wants. */
+  readonly eventsMax?: number
   /** Scenarios that this connector cannot be put through, and why. */
   readonly absent?: Readonly<Partial<Record<ScenarioName, string>>>
 

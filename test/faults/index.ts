@@ -21,7 +21,7 @@ const START_TIMEOUT_MS = 180_000
 /** Registers every scenario against one server; skipped where there is none, unless `HUB_TEST_REQUIRE` lists the connector. */
 export function faults<F extends Fields>(connector: Connector<F>, startBroker: StartFaultBroker): void {
   const { name } = connector.manifest
-  describe(`${name} under faults, ${SIZE.events} events each`, () => {
+  describe(`${name} under faults`, () => {
     let broker: FaultBroker | undefined
     let unavailable = 'the server did not start'
 

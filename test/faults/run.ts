@@ -5,7 +5,6 @@ import type { Manifest } from '../../src/sdk/index.ts'
 import { secondsSince } from '../servers/provide.ts'
 import type { FaultBroker } from './contract.ts'
 import type { Scenario } from './scenarios.ts'
-import { SIZE } from './size.ts'
 import { MAIN, Trial } from './trial.ts'
 
 export interface Outcome {
@@ -32,7 +31,7 @@ export async function runScenario(
     await scenario.run(trial)
     const { duplicates } = trial.verdict(MAIN)
     const order = trial.isOrdered ? 'in order' : `order not promised (${broker.unordered?.[scenario.name]})`
-    const line = `${SIZE.events} events, ${duplicates.length} duplicates of ${trial.allowed} allowed, ${order}, ${secondsSince(began)}` // prettier-ignore
+    const line = `${trial.size.events} events, ${duplicates.length} duplicates of ${trial.allowed} allowed, ${order}, ${secondsSince(began)}` // prettier-ignore
     return { problem: undefined, line }
   } catch (error) {
     const problem = `${scenario.name}: ${errorText(error)}\n${trial.report()}`

@@ -6,7 +6,6 @@ import { crc32 } from 'node:zlib'
 import { deadLetterBodies } from './dead-letters.ts'
 import type { ScenarioName } from './contract.ts'
 import type { HubProcess } from './hub-process.ts'
-import { SIZE } from './size.ts'
 import { MAIN, succeeds } from './trial.ts'
 import type { Plan, Trial } from './trial.ts'
 
@@ -107,7 +106,7 @@ const halfOpen: Scenario = {
       proxy.silence(true)
       const { calls = false } = trial.broker
       // It has to notice by itself: nobody closes anything. What is called cannot; the caller waits for its answers.
-      if (calls) await new Promise((resolve) => void setTimeout(resolve, SIZE.outageMs))
+      if (calls) await new Promise((resolve) => void setTimeout(resolve, trial.size.outageMs))
       else await hub.says('connector.failing', failures)
       trial.allowForSilentLoss()
       proxy.cut()
@@ -130,7 +129,7 @@ const gatewayGone: Scenario = {
       await trial.gateway.goAway()
       await hub.says('gateway.unreachable', before)
       // The length of the outage is the fault itself.
-      await new Promise((resolve) => void setTimeout(resolve, SIZE.outageMs))
+      await new Promise((resolve) => void setTimeout(resolve, trial.size.outageMs))
       trial.gateway.release()
       await trial.gateway.comeBack()
     })
@@ -161,13 +160,15 @@ const oneAlwaysFails: Scenario = {
     const hub = await trial.startHub()
     await trial.stream()
     const bad = trial.gateway.log(BAD)
-    await trial.gateway.until(() => bad.failures >= SIZE.events * BAD_INVOCATIONS, `every attempt of ${BAD}`)
+    await trial.gateway.until(() => bad.failures >= trial.size.events * BAD_INVOCATIONS, `every attempt of ${BAD}`)
     await finish(trial, hub)
     const letters = await deadLetterBodies(trial, BAD)
     const ids = new Set(letters.map((body) => body.split(' ')[0]))
     const missing = [...trial.gateway.log(MAIN).done].filter((id) => !ids.has(id))
-    if (letters.length !== SIZE.events || missing.length > 0)
-      throw new Error(`${letters.length} dead letters of ${SIZE.events}; missing: ${missing.slice(0, 5).join(', ')}`)
+    if (letters.length !== trial.size.events || missing.length > 0)
+      throw new Error(
+        `${letters.length} dead letters of ${trial.size.events}; missing: ${missing.slice(0, 5).join(', ')}`,
+      )
   },
 }
 
@@ -176,7 +177,7 @@ const replicas: Scenario = {
   functions: ONE,
   async run(trial) {
     const steady = await trial.startHub()
-    const part = Math.floor(SIZE.events / 8)
+    const part = Math.floor(trial.size.events / 8)
     for (let round = 0; round < 3; round += 1) {
       await trial.publish(part)
       const second = await trial.startHub({ replica: 1 })
@@ -189,7 +190,7 @@ const replicas: Scenario = {
       await trial.stopHub(second)
       trial.allowForStop()
     }
-    await trial.publish(SIZE.events)
+    await trial.publish(trial.size.events)
     const last = trial.broker.keepsForReplica === true ? await trial.startHub({ replica: 1 }) : undefined
     await finish(trial, steady)
     if (last !== undefined) await trial.stopHub(last)

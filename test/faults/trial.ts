@@ -10,7 +10,8 @@ import type { FaultBroker, ScenarioName } from './contract.ts'
 import { FaultGateway } from './gateway.ts'
 import type { FunctionPlan } from './gateway.ts'
 import { HubProcess } from './hub-process.ts'
-import { SIZE } from './size.ts'
+import { sizeFor } from './size.ts'
+import type { Size } from './size.ts'
 import { judge } from './verdict.ts'
 import type { SentEvent, Verdict } from './verdict.ts'
 
@@ -54,6 +55,7 @@ const STALL_MS = 30_000
 
 export class Trial implements AsyncDisposable {
   readonly setting: Setting
+  readonly size: Size
   readonly broker: FaultBroker
   readonly gateway: FaultGateway
   readonly #events: readonly SentEvent[]
@@ -66,9 +68,10 @@ export class Trial implements AsyncDisposable {
   private constructor(setting: Setting, gateway: FaultGateway) {
     this.setting = setting
     this.broker = setting.broker
+    this.size = sizeFor(setting.broker)
     this.gateway = gateway
     this.#folder = mkdtempSync(join(tmpdir(), 'hub-faults-'))
-    this.#events = Array.from({ length: SIZE.events }, (_, index) => ({
+    this.#events = Array.from({ length: this.size.events }, (_, index) => ({
       id: `e${index}`,
       key: `k${index % KEYS}`,
       sequence: Math.floor(index / KEYS),
@@ -144,7 +147,7 @@ export class Trial implements AsyncDisposable {
    */
   async stream(...interruptions: readonly (() => Promise<void>)[]): Promise<void> {
     const { attempts } = this.gateway.log(MAIN)
-    const part = SIZE.events / (interruptions.length + 1)
+    const part = this.size.events / (interruptions.length + 1)
     for (const [index, interrupt] of interruptions.entries()) {
       const mark = Math.floor(part * (index + 1))
       await this.#publishUpTo(mark - RUN_UP)
@@ -157,12 +160,12 @@ export class Trial implements AsyncDisposable {
       await this.gateway.until(() => attempts.size >= mark, `${mark} events`)
       await interrupt()
     }
-    await this.#publishUpTo(SIZE.events)
+    await this.#publishUpTo(this.size.events)
   }
 
   /** The next events, without waiting for anybody to receive them. */
   async publish(count: number): Promise<void> {
-    const end = Math.min(this.#published + count, SIZE.events)
+    const end = Math.min(this.#published + count, this.size.events)
     while (this.#published < end) {
       const next = this.#events.slice(this.#published, Math.min(end, this.#published + this.#publishedAtOnce))
       await this.broker.publish(
@@ -193,7 +196,7 @@ export class Trial implements AsyncDisposable {
   async complete(...names: readonly string[]): Promise<void> {
     for (const name of names) {
       const { done } = this.gateway.log(name)
-      await this.gateway.until(() => done.size >= SIZE.events, `every event to be done by ${name}`)
+      await this.gateway.until(() => done.size >= this.size.events, `every event to be done by ${name}`)
     }
     const until = Date.now() + SETTLED_WAIT_MS
     for (;;) {

@@ -33,4 +33,4 @@ export async function list(options: { readonly json?: boolean }, output: Output)
   return EXIT.ok
 }
 
-const RETRY = { delayed: 'by the broker, delayed', immediate: 'by the broker', held: 'by the hub' } as const
+const RETRY = { delayed: 'given back, delayed', immediate: 'given back', held: 'by the hub' } as const
