@@ -40,7 +40,7 @@ describe('elasticmq', { timeout: TEST_MS }, () => {
     await expect(client.send(new GetQueueUrlCommand({ QueueName: 'orders' }))).rejects.toThrow('ECONNREFUSED')
     await server.start()
     const left = await receive(0)
-    expect([settled?.Body, open?.Body, left?.Body].toSorted()).toEqual(['first', 'second', 'third'])
+    expect(new Set([settled?.Body, open?.Body, left?.Body])).toEqual(new Set(['first', 'second', 'third']))
     await server.restart()
     expect((await receive(600))?.Body).toBe(left?.Body)
     expect(await receive(600)).toBeUndefined()
