@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
 import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
+import type { DoctorOptions } from './commands/doctor.ts'
 import type { ExplainOptions } from './commands/explain.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
@@ -103,6 +104,20 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (options: { config?: string; stack?: string[]; json?: boolean }) => {
       const { lint } = await import('./commands/plan.ts')
       code = await lint(options, output, env)
+    })
+
+  program
+    .command('doctor')
+    .description('check that gateway and brokers can be reached and used; consumes and changes nothing')
+    .argument('[connectors...]', 'connector types configured by the environment alone')
+    .option('-c, --config <file>', 'hub.yaml')
+    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+    .option('--gateway <url>', 'list the functions of this gateway')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  connector-hub doctor -c hub.yaml')
+    .action(async (types: string[], options: DoctorOptions) => {
+      const { doctor } = await import('./commands/doctor.ts')
+      code = await doctor(types, options, output, env)
     })
 
   program
