@@ -4,6 +4,7 @@ import { BaseSequencer } from 'vitest/node'
 import type { TestSpecification } from 'vitest/node'
 
 const LONGEST = [
+  /\/minio\/faults\./,
   /\/rabbitmq\/faults\./,
   /\/faults\.test/,
   /\/rabbitmq\/conformance\./,
