@@ -6,6 +6,7 @@ import { VERSION } from '../telemetry/version.ts'
 import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ExplainOptions } from './commands/explain.ts'
+import type { TailOptions } from './commands/tail.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -118,6 +119,23 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (types: string[], options: DoctorOptions) => {
       const { doctor } = await import('./commands/doctor.ts')
       code = await doctor(types, options, output, env)
+    })
+
+  program
+    .command('tail')
+    .description('follow what becomes of events in a running hub')
+    .option('--hub <url>', 'admin address of the hub', 'http://127.0.0.1:8081')
+    .option('--connector <name>', 'only of this instance')
+    .option('--function <name>', 'only of this function, by its full name')
+    .option(
+      '--outcome <outcome>',
+      'only acked, filtered, unmatched, deadLettered, returned, or failed for the last two',
+    )
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', '\nExample:\n  connector-hub tail --connector kafka --outcome failed')
+    .action(async (options: TailOptions) => {
+      const { tail } = await import('./commands/tail.ts')
+      code = await tail(options, output)
     })
 
   program

@@ -1,11 +1,14 @@
-// The hub's own HTTP server: liveness, readiness with the reason, metrics. Never exposes a configuration value.
+// The hub's own HTTP server: liveness, readiness with the reason, metrics, what becomes of events. Never exposes a
+// configuration value or a body.
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+import type { Ledger } from '../delivery/ledger.ts'
 import type { DiscoveryStatus } from '../discovery/index.ts'
 import { HubError, errorText } from '../sdk/index.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { entriesOf, streamEvents } from './event-stream.ts'
 import type { SupervisorStatus } from './supervisor.ts'
 
 export interface AdminOptions {
@@ -14,6 +17,7 @@ export interface AdminOptions {
   readonly metrics: Metrics
   readonly connectors: () => readonly SupervisorStatus[]
   readonly discovery: () => DiscoveryStatus
+  readonly ledgers: () => ReadonlyMap<string, Ledger>
 }
 
 export interface AdminServer {
@@ -46,7 +50,21 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
         (text) => send(200, options.metrics.registry.contentType, text),
         (error: unknown) => send(500, 'text/plain; charset=utf-8', `${errorText(error)}\n`),
       )
-    } else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz or /metrics\n')
+    } else if (path === '/events') {
+      const asked = new URL(request.url ?? '/', 'http://hub').searchParams
+      const id = asked.get('id')
+      const value = (name: string): string | undefined => asked.get(name) ?? undefined
+      if (id !== null)
+        send(200, 'application/json', `${JSON.stringify({ deliveries: entriesOf(id, options.ledgers()) }, null, 2)}\n`)
+      else if (request.method === 'HEAD') send(200, 'text/event-stream', '')
+      else
+        streamEvents(
+          request,
+          response,
+          { connector: value('connector'), function: value('function'), outcome: value('outcome') },
+          options.ledgers(),
+        )
+    } else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz, /metrics or /events\n')
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>

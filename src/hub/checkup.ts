@@ -4,6 +4,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { request } from 'undici'
+
 import { HubError, asHubError, errorText, systemClock } from '../sdk/index.ts'
 import type { ErrorCode, ProbeReport, SourceContext, SourceLog } from '../sdk/index.ts'
 import type { Wiring } from '../discovery/index.ts'
@@ -28,11 +30,12 @@ const PROBE_MS = 20_000
 /** A gateway that answers: its clock. `Date` has whole seconds, so half a second counts as none. */
 export async function checkClock(gatewayUrl: string): Promise<Check | undefined> {
   const sentAtMs = Date.now()
-  let date: string | null
+  let date: string | undefined
   try {
-    const response = await fetch(new URL('healthz', gatewayUrl.endsWith('/') ? gatewayUrl : `${gatewayUrl}/`), { signal: AbortSignal.timeout(PROBE_MS) }) // prettier-ignore
-    await response.arrayBuffer()
-    date = response.headers.get('date')
+    // Not fetch, which does not speak to every port.
+    const { headers, body } = await request(new URL('healthz', gatewayUrl.endsWith('/') ? gatewayUrl : `${gatewayUrl}/`), { signal: AbortSignal.timeout(PROBE_MS) }) // prettier-ignore
+    await body.dump()
+    date = headers['date']?.toString()
   } catch {
     // Whether it can be reached is another check.
     return undefined

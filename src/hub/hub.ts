@@ -146,6 +146,7 @@ export class Hub {
         metrics: this.metrics,
         connectors: () => this.status,
         discovery: () => this.#watcher.status(),
+        ledgers: () => this.ledgers,
       })
       this.events.note('info', 'admin.listening', `Health and metrics at ${this.#admin.address}`)
     }

@@ -28,7 +28,7 @@ function file(name: string, text: string): string {
 const EXIT = { ok: 0, problems: 1, usage: 2, unreachable: 3 } as const
 
 describe.concurrent('help', () => {
-  test.for(['run', 'dev', 'gateway', 'plan', 'explain', 'doctor', 'lint', 'list', 'cron next'])(
+  test.for(['run', 'dev', 'gateway', 'plan', 'explain', 'doctor', 'tail', 'lint', 'list', 'cron next'])(
     '%s --help has an example',
     async (name) => {
       const { code, stdout, stderr } = await cli([...name.split(' '), '--help'])
