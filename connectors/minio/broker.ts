@@ -20,7 +20,7 @@ export async function startMinioBroker(terms: Terms): Promise<TestBroker> {
   })
   const config = ({ replica }: SourceScope): Record<string, unknown> => ({
     ...stand.config(replica),
-    ...(isListen ? { mode: 'listen' } : { acknowledge: terms, configureBucket: false }),
+    ...(isListen ? { receive: 'listen' } : { acknowledge: terms, configureBucket: false }),
   })
   let published = 0
   /** Events of one key are about one object, so that one target has them all. */

@@ -14,19 +14,19 @@ export default defineConnector(manifest, (config, context) => {
     const [text, hint] = problem
     throw new HubError('HUB_CONFIG_INVALID', `connectors.${context.instance}${text}`, { hint })
   }
-  return config.mode === 'listen' ? new ListenSource(config, context) : new WebhookSource(config, context)
+  return config.receive === 'listen' ? new ListenSource(config, context) : new WebhookSource(config, context)
 })
 
 /** What is wrong, and how it is mended. */
 function problemOf(config: MinioConfig): readonly [text: string, hint: string] | undefined {
-  const { mode, accessKey, secretKey, configureBucket, token, topics, tls, listen } = config
+  const { receive, accessKey, secretKey, configureBucket, token, topics, tls, listen } = config
   if ((accessKey === undefined) !== (secretKey === undefined))
     return [': accessKey and secretKey belong together', 'Set both, or neither.']
-  if (accessKey === undefined && mode === 'listen')
+  if (accessKey === undefined && receive === 'listen')
     return ['.accessKey is required to listen', 'Set accessKey and secretKey (or secretKeyFile).']
   if (accessKey === undefined && configureBucket)
     return ['.accessKey is required by configureBucket', 'Set accessKey and secretKey (or secretKeyFile).']
-  if (configureBucket && mode === 'listen')
+  if (configureBucket && receive === 'listen')
     return ['.configureBucket is of webhook mode', 'Remove it: nothing is configured to listen.']
   if (token !== undefined && !/^\S+(\s+\S+)?$/.test(token.reveal().trim()))
     return ['.token has to be one word, or a scheme and a word', 'MinIO sends no other ones.']

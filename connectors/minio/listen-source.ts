@@ -60,7 +60,7 @@ export class ListenSource implements Source {
 
   async connect(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#closed) throw lostProblem(this.#config.mode, 'the source is closed')
+    if (this.#closed) throw lostProblem(this.#config.url, 'the source is closed')
     await this.#disconnect()
     const client = new MinioClient(this.#config)
     try {
@@ -225,7 +225,7 @@ export class ListenSource implements Source {
     const now = this.#context.clock.monotonic()
     if (now - this.#warnedAtMs < WARNED_EVERY_MS) return
     this.#warnedAtMs = now
-    this.#context.log.warn('minio.paused', 'the hub is full and does not read: MinIO drops events that it cannot keep for us. Raise the concurrency, or use mode: webhook') // prettier-ignore
+    this.#context.log.warn('minio.paused', 'the hub is full and does not read: MinIO drops events that it cannot keep for us. Raise the concurrency, or use receive: webhook') // prettier-ignore
   }
 
   #live(): Connection {

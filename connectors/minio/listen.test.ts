@@ -10,7 +10,7 @@ import type { Stand } from './rig.ts'
 
 const TEST_MS = 120_000
 const KEYS = ['plain', 'with space', 'a+b', 'folder/sub/file.txt', '100%', '%2F', 'grün/✓ 😀.png', "it's=(1)&co?#"]
-const mode = 'listen'
+const receive = 'listen'
 let stand: Stand
 await standForFile({}, (opened) => (stand = opened))
 
@@ -19,7 +19,7 @@ const bucket = (): Promise<string> => stand.bucket(bucketName())
 describe('an event', () => {
   test('has the key as the object is called, whatever is in it', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
-    await using rig = sourceAt(stand, { mode })
+    await using rig = sourceAt(stand, { receive })
     rig.ackAll = true
     await rig.opened([photos])
     for (const key of KEYS) await stand.put(photos, key)
@@ -29,7 +29,7 @@ describe('an event', () => {
 
   test('comes by prefix and suffix, and of a removal too', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
-    await using rig = sourceAt(stand, { mode, prefix: 'in put/', suffix: '.jpg' })
+    await using rig = sourceAt(stand, { receive, prefix: 'in put/', suffix: '.jpg' })
     rig.ackAll = true
     await rig.opened([photos])
     for (const key of ['out/a.jpg', 'in put/a.txt', 'in put/a.jpg']) await stand.put(photos, key)
@@ -42,7 +42,7 @@ describe('an event', () => {
   test('of reading comes only to those who ask for it by name', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
     await stand.put(photos, 'a')
-    await using rig = sourceAt(stand, { mode })
+    await using rig = sourceAt(stand, { receive })
     rig.ackAll = true
     await rig.opened([photos, `${photos}:s3:ObjectAccessed:Get`])
     const { Body } = await stand.s3.send(new GetObjectCommand({ Bucket: photos, Key: 'a' }))
@@ -55,7 +55,7 @@ describe('an event', () => {
 describe('a connection', () => {
   test('that MinIO ends is lost, and another one is made when MinIO is back', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
-    await using rig = await sourceAt(stand, { mode }).opened([photos])
+    await using rig = await sourceAt(stand, { receive }).opened([photos])
     await stand.minio.kill()
     expect(await rig.lost()).toMatchObject({ code: 'HUB_SOURCE_LOST', canRetry: true })
     expect(await rig.refused()).toMatchObject({ code: 'HUB_SOURCE_UNREACHABLE', canRetry: true })
@@ -70,7 +70,7 @@ describe('a connection', () => {
   test('that falls silent is lost', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
     await using proxy = await startTcpProxy(stand.minio.port)
-    await using rig = sourceAt(stand, { mode, url: `http://127.0.0.1:${proxy.port}`, keepAlive: '2s' })
+    await using rig = sourceAt(stand, { receive, url: `http://127.0.0.1:${proxy.port}`, keepAlive: '2s' })
     await rig.opened([photos])
     proxy.silence(true)
     expect((await rig.lost()).code).toBe('HUB_SOURCE_LOST')
@@ -83,14 +83,14 @@ describe('a connection', () => {
       if (request.url?.startsWith('/?') === true) response.end('<ListAllMyBucketsResult></ListAllMyBucketsResult>')
     })
     await silent.start()
-    await using rig = sourceAt(stand, { mode, url: silent.url, connectTimeout: '100ms' })
+    await using rig = sourceAt(stand, { receive, url: silent.url, connectTimeout: '100ms' })
     const problem: unknown = await rig.opened(['photos']).catch((error: unknown) => error)
-    expect(problem).toMatchObject({ code: 'HUB_SOURCE_UNREACHABLE', canRetry: true, hint: expect.stringContaining('mode: webhook') }) // prettier-ignore
+    expect(problem).toMatchObject({ code: 'HUB_SOURCE_UNREACHABLE', canRetry: true, hint: expect.stringContaining('receive: webhook') }) // prettier-ignore
   })
 
   test('is not read while the hub is full', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
-    await using rig = sourceAt(stand, { mode }, { unsettledMax: 2 })
+    await using rig = sourceAt(stand, { receive }, { unsettledMax: 2 })
     await rig.opened([photos])
     for (const key of ['a', 'b', 'c']) await stand.put(photos, key)
     await rig.arrived(2)
@@ -106,11 +106,11 @@ describe('a connection', () => {
 describe('a refusal', () => {
   test('of the bucket leaves the others working, and names the fix', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
-    await using rig = await sourceAt(stand, { mode }).opened([photos, 'not-there'])
+    await using rig = await sourceAt(stand, { receive }).opened([photos, 'not-there'])
     expect(rig.log.lines.find((line) => line.includes('minio.refused'))).toContain('mc mb <alias>/not-there')
     await stand.put(photos, 'a')
     await rig.arrived(1)
-    const alone = await sourceAt(stand, { mode })
+    const alone = await sourceAt(stand, { receive })
       .opened(['not-there'])
       .catch((error: unknown) => error)
     expect(alone).toMatchObject({ code: 'HUB_SOURCE_FORBIDDEN', canRetry: false })
@@ -118,20 +118,20 @@ describe('a refusal', () => {
 
   test('of the credentials is named, and is nothing to wait for', async () => {
     for (const config of [{ secretKey: 'wrong' }, { accessKey: 'nobody' }]) {
-      await using rig = sourceAt(stand, { mode, ...config })
+      await using rig = sourceAt(stand, { receive, ...config })
       expect(await rig.refused()).toMatchObject({ code: 'HUB_SOURCE_AUTH', canRetry: false })
     }
   })
 
   test('of an event that MinIO does not have names the nearest one', async () => {
-    await using rig = sourceAt(stand, { mode })
+    await using rig = sourceAt(stand, { receive })
     const problem: unknown = await rig.opened(['photos:s3:ObjectCreated:Putt']).catch((error: unknown) => error)
     expect(problem).toMatchObject({ code: 'HUB_TOPIC_INVALID', message: expect.stringContaining('did you mean s3:ObjectCreated:Put?') }) // prettier-ignore
   })
 })
 
 describe('a catch-up', () => {
-  const config = { mode, catchUp: 'changed' }
+  const config = { receive, catchUp: 'changed' }
 
   test('brings what changed while no hub was there, once, and nothing of before', { timeout: TEST_MS }, async () => {
     const photos = await bucket()

@@ -7,7 +7,7 @@ const prefix = field.string({ description: 'Only objects whose keys begin with t
 const suffix = field.string({ description: 'Only objects whose keys end with this.', example: '.jpg' })
 
 const fields = {
-  mode: field.choice(['webhook', 'listen'], {
+  receive: field.choice(['webhook', 'listen'], {
     description: 'MinIO posts its events to the hub, at least once, or the hub listens at MinIO, at most once.',
     default: 'webhook',
   }),
@@ -92,13 +92,13 @@ const fields = {
 const variants: readonly Variant<typeof fields>[] = [
   {
     when: 'acknowledge: stored',
-    applies: ({ mode, acknowledge }) => mode === 'webhook' && acknowledge === 'stored',
+    applies: ({ receive, acknowledge }) => receive === 'webhook' && acknowledge === 'stored',
     guaranteeNote: "From the moment the event is on the hub's disk.",
     capabilities: { retry: 'delayed' },
   },
   {
-    when: 'mode: listen',
-    applies: ({ mode }) => mode === 'listen',
+    when: 'receive: listen',
+    applies: ({ receive }) => receive === 'listen',
     guarantee: 'at-most-once',
     guaranteeNote:
       'Nothing is kept for a hub that is away or too slow; catchUp finds objects that changed meanwhile, never what was removed for good.',

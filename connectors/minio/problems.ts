@@ -81,7 +81,7 @@ function statusOf(error: unknown): number | undefined {
 
 /** MinIO took the request to listen, and not even a sign of life came. */
 export function silentProblem(at: string, bucket: string, cause: Error): HubError {
-  const hint = 'Some builds of MinIO do not flush the listen API, so that events come late or never (its last commit, of February 2026, is one): use another release, or mode: webhook.' // prettier-ignore
+  const hint = 'Some builds of MinIO do not flush the listen API, so that events come late or never (its last commit, of February 2026, is one): use another release, or receive: webhook.' // prettier-ignore
   return new HubError('HUB_SOURCE_UNREACHABLE', `${at}, bucket ${bucket}: it sends nothing to those who listen`, { cause, canRetry: true, hint }) // prettier-ignore
 }
 

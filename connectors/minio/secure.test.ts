@@ -19,7 +19,7 @@ test('events come over TLS, and only from who has a certificate of the right aut
   const { caFile, otherCaFile } = certificates
   await using minio = await startMinio({ tls: certificates })
   const { url, accessKey, secretKey } = minio
-  const config = { mode: 'listen', url, accessKey, secretKey, tls: { caFile } }
+  const config = { receive: 'listen', url, accessKey, secretKey, tls: { caFile } }
   const requestHandler = { httpsAgent: new Agent({ ca: readFileSync(caFile) }) }
   const s3 = new S3Client({ endpoint: url, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId: accessKey, secretAccessKey: secretKey }, requestHandler })
   await s3.send(new CreateBucketCommand({ Bucket: 'photos' }))
@@ -44,9 +44,9 @@ describe('a configuration is refused', () => {
   const keys = { accessKey: 'a', secretKey: 'b' }
   test.each([
     ['half of the credentials', { accessKey: 'a' }, 'accessKey and secretKey belong together'],
-    ['listening without credentials', { mode: 'listen' }, 'accessKey is required'],
+    ['listening without credentials', { receive: 'listen' }, 'accessKey is required'],
     ['configureBucket without credentials', { configureBucket: true }, 'accessKey is required'],
-    ['configureBucket and listening', { ...keys, mode: 'listen', configureBucket: true }, 'webhook mode'],
+    ['configureBucket and listening', { ...keys, receive: 'listen', configureBucket: true }, 'webhook mode'],
     ['a token of three words', { token: 'one two three' }, 'one word'],
     ['half of a client certificate', { tls: { certFile: 'a' } }, 'certFile and keyFile'],
     ['half of a server certificate', { listen: { certFile: 'a' } }, 'certFile and keyFile'],
