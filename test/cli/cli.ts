@@ -55,7 +55,7 @@ export class CliProcess implements AsyncDisposable {
         if (found === null) throw new Error(`never said ${pattern}:\n${this.stdout}\n${this.stderr}`)
         return found
       },
-      { timeout: 15_000, interval: 20 },
+      { timeout: 60_000, interval: 20 },
     )
   }
 

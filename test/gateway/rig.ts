@@ -146,7 +146,7 @@ export function open(address: string, path: string, options: CallOptions): Promi
   })
 }
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 /** Waits for a condition; fails, naming it, when it does not come true in time. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
