@@ -10,6 +10,13 @@ import connector from './connector.ts'
 /** SQS gives out nothing of a group of which something is in flight. */
 const FORGETS_GROUPS = 'at a restart ElasticMQ forgets which groups have messages in flight (1.7.1)'
 
+/**
+ * A hub at its bound asks for nothing; that the server is away it learns from the next heartbeats, three of them in each
+ * visibility timeout. An outage that ends before is none for it. Its length is the fault itself.
+ */
+const OUTAGE_MS = 3000
+const outage = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, OUTAGE_MS))
+
 async function startBroker(): Promise<FaultBroker> {
   const server = await startElasticMq()
   const proxy = await startTcpProxy(server.port)
@@ -39,8 +46,14 @@ async function startBroker(): Promise<FaultBroker> {
         events.map(({ key, body }) => ({ key, body: Buffer.from(body).toString() })),
       ),
     remaining: (run) => countOf(client, urlOf(run)),
-    stop: () => server.stop(),
-    kill: () => server.kill(),
+    stop: async () => {
+      await server.stop()
+      await outage()
+    },
+    kill: async () => {
+      await server.kill()
+      await outage()
+    },
     start: () => server.start(),
     unordered: {
       'server restarted twice': FORGETS_GROUPS,

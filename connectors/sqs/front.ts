@@ -22,7 +22,7 @@ export interface Front extends AsyncDisposable {
   /** All so far. */
   readonly calls: Call[]
   /** Undefined: the real server answers. */
-  answer: (call: Call) => Answer | undefined
+  answer: (call: Call) => Answer | undefined | Promise<undefined>
 }
 
 /** As AWS's JSON protocol reports an error. */
@@ -45,7 +45,7 @@ export async function startFront(targetPort: number): Promise<Front> {
     const operation = String(incoming.headers['x-amz-target']).split('.').at(-1) ?? ''
     const call = { operation, input: JSON.parse(body.toString() || '{}') as Call['input'] }
     calls.push(call)
-    const own = front.answer(call)
+    const own = await front.answer(call)
     if (own !== undefined) {
       outgoing.writeHead(own.status, { 'content-type': 'application/x-amz-json-1.0' })
       outgoing.end(typeof own.body === 'string' ? own.body : JSON.stringify(own.body))

@@ -37,10 +37,9 @@ const LETTER_RETRY_MS = 5000
 const SHARE_MIN = 32
 /**
  * SQS fills a receive from one group, and gives out nothing else of it meanwhile: the groups at work at the same time are as
- * many as the receives that fit, so these are made smaller, and twice as much is received as the hub takes.
+ * many as the receives that fit, so these are made smaller. Nothing is received ahead: it would keep groups from replicas.
  */
-const FIFO_GROUPS = 16
-const FIFO_AHEAD = 2
+const FIFO_GROUPS = 20
 
 export class Held {
   readonly #options: HeldOptions
@@ -93,7 +92,7 @@ export class Held {
   room(lane: Lane<Part>, queues: number): number {
     const { unsettledMax } = this.#options
     const share = Math.max(Math.min(SHARE_MIN, unsettledMax), Math.floor(unsettledMax / queues))
-    return share * (lane.queue.isFifo ? FIFO_AHEAD : 1) - lane.load - lane.reserved
+    return share - lane.load - lane.reserved
   }
 
   /** How many messages one receive may bring. */

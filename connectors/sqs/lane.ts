@@ -26,7 +26,7 @@ export interface LaneOptions {
   /** That of the latest connection. */
   readonly client: () => SQSClient
   /** What trying again does not mend, or has not yet. */
-  readonly failed: (problem: HubError) => void
+  readonly failed: (problem: HubError, over: SQSClient) => void
 }
 
 /** What SQS says to one entry of a batch. */
@@ -85,8 +85,9 @@ export class Lane<P> {
   }
 
   async #tell(tell: () => Promise<EntryResult>, untilMs: () => number): Promise<Fate> {
-    const { clock, stop, at, failed } = this.#options
+    const { clock, stop, at, failed, client } = this.#options
     for (let tries = 1; ; tries++) {
+      const over = client()
       try {
         const result = await tell()
         if (result.ok) return 'done'
@@ -95,7 +96,7 @@ export class Lane<P> {
         if (isMissing(error)) return 'gone'
         const problem = queueProblem(error, at, this.queue.topic)
         // A connection that was idle for too long breaks at its next use: that alone says nothing.
-        if (!problem.canRetry || tries === FAILURES_MAX) failed(problem)
+        if (!problem.canRetry || tries === FAILURES_MAX) failed(problem, over)
         if (!problem.canRetry) return 'untold'
       }
       const waitMs = backoffMs(tries, TELL_BACKOFF)

@@ -151,6 +151,21 @@ describe('while it runs', { timeout: 60_000 }, () => {
     expect(front.calls.length).toBe(asked)
   })
 
+  test('a connection that is lost while a queue is being looked for leaves no poll behind', async () => {
+    const [queue, other] = [await place.queue(), await place.queue()]
+    await using front = await startFront(place.server.port)
+    const source = await place.source({ endpoint: front.url }).opened([queue])
+    let isLost = false
+    front.answer = ({ operation }) => {
+      if (operation === 'ReceiveMessage') return awsError('ExpiredToken')
+      return operation === 'GetQueueAttributes' ? source.lost().then(() => void (isLost = true)) : undefined
+    }
+    await expect(source.subscribe([queue, other])).rejects.toMatchObject({ code: 'HUB_SOURCE_LOST', canRetry: true })
+    expect(isLost).toBe(true)
+    const polled = front.calls.filter(({ operation, input }) => operation === 'ReceiveMessage' && String(input['QueueUrl']).endsWith(other)) // prettier-ignore
+    expect(polled).toEqual([])
+  })
+
   test('throttled receives are sent more and more seldom, counted, and work again when they may', async () => {
     const queue = await place.queue()
     await place.send(queue, 'event')

@@ -103,7 +103,7 @@ describe('settling', { timeout: 60_000 }, () => {
     expect([problem.code, problem.canRetry]).toEqual(['HUB_SOURCE_LOST', true])
     front.answer = () => undefined
     await source.reconnect([queue])
-    expect(await early).toBe('settled')
+    expect([await early, source.log.lines.filter((line) => line.includes('lapsed'))]).toEqual(['settled', []])
     for (const arrival of source.arrivals.slice(1)) expect(await ack(arrival)).toBe('settled')
     expect(source.arrivals).toHaveLength(3)
     expect(await place.count(queue)).toBe(0)

@@ -41,6 +41,8 @@ export class SqsSource implements Source {
   readonly #throttled: SourceCounter
   /** The latest ones: what was received over others is settled over them. */
   #clients: Clients | undefined
+  /** Those before: what was asked over them ends by itself. */
+  #previous: Clients | undefined
   #connection: Connection | undefined
   /** Of these, open polls go on until they end by themselves. */
   readonly #ending = new Map<Connection, Promise<void>>()
@@ -64,7 +66,10 @@ export class SqsSource implements Source {
       log,
       at: this.#at,
       client,
-      failed: (problem) => this.#lost(this.#connection, asLost(problem)),
+      // What failed over an earlier connection says nothing of this one.
+      failed: (problem, over) => {
+        if (this.#connection?.clients.work === over) this.#lost(this.#connection, asLost(problem))
+      },
       lapsed: context.counter('sqs_lapsed_total', 'Messages that SQS gave to others, or will, while they were held here.', ['queue']), // prettier-ignore
       open: (message, { topic, url, name }) =>
         openMessage(message, {
@@ -120,7 +125,7 @@ export class SqsSource implements Source {
     for (const topic of topics) {
       if (feeds.has(topic)) continue
       signal.throwIfAborted()
-      const problem = await this.#read(connection, topic, signal)
+      const problem = await this.#read(connection, topic, signal, () => true)
       if (problem !== undefined) problems.push(problem)
     }
     connection.depths.look()
@@ -179,15 +184,24 @@ export class SqsSource implements Source {
     await this.#held.close(limit.promise)
     giveBack.cancel()
     this.#clients?.destroy()
+    this.#previous?.destroy()
     await Promise.all(this.#ending.values())
   }
 
-  /** Undefined: it is read. What fails for every queue is thrown. */
-  async #read(connection: Connection, topic: string, signal: AbortSignal): Promise<HubError | undefined> {
+  /** Undefined: it is read, or not wanted any more. What fails for every queue is thrown. */
+  async #read(
+    connection: Connection,
+    topic: string,
+    signal: AbortSignal,
+    isWanted: () => boolean,
+  ): Promise<HubError | undefined> {
     const { clients, feeds, refused } = connection
     const { log } = this.#context
     try {
       const queue = await findQueue(topic, { client: clients.work, config: this.#config, at: this.#at, log }, signal)
+      // Whoever ended it has stopped the feeds that there were.
+      if (connection.over.signal.aborted) throw this.#lostProblem('the connection was lost')
+      if (feeds.has(topic) || !isWanted()) return undefined
       this.#refuseTwin(connection, queue)
       this.#adviseReceives(queue)
       feeds.set(topic, this.#feed(connection, queue))
@@ -257,26 +271,25 @@ export class SqsSource implements Source {
   }
 
   #lookAgainLater(connection: Connection): void {
+    if (connection.over.signal.aborted) return
     connection.timer?.cancel()
     connection.timer = this.#context.clock.after(REFUSED_AGAIN_MS, () => void this.#lookAgain(connection))
   }
 
   /** Never rejects. */
   async #lookAgain(connection: Connection): Promise<void> {
-    const { refused, over, feeds } = connection
+    const { refused, over } = connection
     for (const topic of refused) {
       try {
-        const problem = await this.#read(connection, topic, over.signal)
-        if (problem !== undefined) continue
+        const problem = await this.#read(connection, topic, over.signal, () => refused.has(topic))
+        if (problem !== undefined || !connection.feeds.has(topic)) continue
         this.#context.log.info('sqs.found', `queue ${topic} can be read now`)
       } catch (error) {
         if (over.signal.aborted) break
         this.#context.log.debug('sqs.not-found', asHubError(error).message)
       }
     }
-    // Ended, or no longer wanted, while it was looked for.
-    if (over.signal.aborted) for (const feed of feeds.values()) feed.stop()
-    else if (refused.size > 0) this.#lookAgainLater(connection)
+    if (!over.signal.aborted && refused.size > 0) this.#lookAgainLater(connection)
   }
 
   #lost(connection: Connection | undefined, problem: HubError): void {
@@ -306,13 +319,15 @@ export class SqsSource implements Source {
   #track(connection: Connection, work: Promise<unknown>): void {
     const ended = work.then(() => {
       this.#ending.delete(connection)
-      if (this.#clients !== connection.clients) connection.clients.destroy()
+      if (this.#clients !== connection.clients && this.#previous !== connection.clients) connection.clients.destroy()
     })
     this.#ending.set(connection, ended)
   }
 
   #replaceClients(clients: Clients): void {
-    const old = this.#clients
+    const old = this.#previous
+    // Cut off, a delete that SQS has made would be asked for again, with a receipt that is not valid any more.
+    this.#previous = this.#clients
     this.#clients = clients
     if (old !== undefined && ![...this.#ending.keys()].some((one) => one.clients === old)) old.destroy()
   }
