@@ -24,6 +24,8 @@ async function startBroker(): Promise<FaultBroker> {
   const urlOf = (run: string): string => `${server.url}/000000000000/${run}.fifo`
   return {
     name: `ElasticMQ ${server.version}`,
+    // With its messages in a database it takes and gives about eighty a second.
+    eventsMax: 2000,
     proxy,
     prepare: async (run) => {
       await createQueue(client, `${run}.fifo`)

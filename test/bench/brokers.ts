@@ -28,6 +28,8 @@ export interface BenchBroker extends AsyncDisposable {
   readonly topic: string
   /** Module of the bare loop. */
   readonly bare: string
+  /** No more events than this, of a server that takes or gives them slowly. */
+  readonly eventsMax?: number
   /** The connector's part of hub.yaml. */
   connector(name: string): Readonly<Record<string, unknown>>
   /** Nothing is connected as `name` meanwhile. */
@@ -241,6 +243,7 @@ export async function startSqs(): Promise<BenchBroker | string> {
   const { port } = server
   return {
     title: `SQS, standard queue (ElasticMQ ${server.version})`,
+    eventsMax: 2000,
     port,
     topic: BENCH_QUEUE,
     bare: 'bare-sqs.ts',

@@ -29,6 +29,7 @@ export async function startMinioBench(): Promise<BenchBroker | string> {
   const s3 = new S3Client({ endpoint: url, region: 'us-east-1', forcePathStyle: true, credentials })
   return {
     title: `MinIO, webhook with ${TARGETS} targets (${server.version})`,
+    eventsMax: 2000,
     port,
     topic: BUCKET,
     bare: 'bare-webhook.ts',

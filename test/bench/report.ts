@@ -14,7 +14,6 @@ export function benchMarkdown({
   machine,
   bodyBytes,
   concurrency,
-  events,
   rounds,
   throughput,
   memory,
@@ -22,8 +21,9 @@ export function benchMarkdown({
 }: BenchResult): string {
   const parts: string[] = []
   if (throughput.length > 0) {
-    const rows = throughput.map(({ title, hub, bare, ratio }) => [
+    const rows = throughput.map(({ title, events, hub, bare, ratio }) => [
       title,
+      whole(events),
       whole(hub.eventsPerSecond),
       whole(bare.eventsPerSecond),
       ratio.toFixed(2),
@@ -31,10 +31,17 @@ export function benchMarkdown({
     ])
     parts.push(
       table(
-        ['source', 'hub, events/s', 'bare loop, events/s', 'ratio', 'processor time an event, hub / bare loop'],
+        [
+          'source',
+          'events',
+          'hub, events/s',
+          'bare loop, events/s',
+          'ratio',
+          'processor time an event, hub / bare loop',
+        ],
         rows,
       ),
-      `Median of ${rounds} runs of ${whole(events)} events of ${bodyBytes} bytes, ${concurrency} invocations at a time, in turns.`,
+      `Median of ${rounds} runs, events of ${bodyBytes} bytes, ${concurrency} invocations at a time, in turns.`,
     )
   }
   if (memory.length > 0)

@@ -26,6 +26,8 @@ export interface Run {
 
 export interface Throughput {
   readonly title: string
+  /** Of each run. */
+  readonly events: number
   /** The median run of each. */
   readonly hub: Run
   readonly bare: Run
@@ -37,7 +39,8 @@ const KEYS = 256
 /** What the hub has by default: invocations at a time and events held beside them. */
 const WINDOW = 1128
 
-export async function measureThroughput(broker: BenchBroker, options: ThroughputOptions): Promise<Throughput> {
+export async function measureThroughput(broker: BenchBroker, asked: ThroughputOptions): Promise<Throughput> {
+  const options = { ...asked, events: Math.min(asked.events, broker.eventsMax ?? Infinity) }
   await using target = new Worker<TargetOrder, TargetReport>('target.ts')
   const listening = await target.report()
   if (listening.kind !== 'listening') throw new Error('the target did not start')
@@ -57,7 +60,12 @@ export async function measureThroughput(broker: BenchBroker, options: Throughput
     }
   }
   const result = { hub: median(hub), bare: median(bare) }
-  return { title: broker.title, ...result, ratio: result.hub.eventsPerSecond / result.bare.eventsPerSecond }
+  return {
+    title: broker.title,
+    events: options.events,
+    ...result,
+    ratio: result.hub.eventsPerSecond / result.bare.eventsPerSecond,
+  }
 }
 
 interface Started extends AsyncDisposable {
