@@ -20,3 +20,5 @@ const gateway = await startGateway({
 await gateway.deploy(nodeFunction('misbehave', 'misbehave', { annotations: RETRY }))
 await gateway.deploy(processFunction('hang', './hang.sh', { envVars: { PID_FILE: pidFile } }))
 process.send?.(gateway.address)
+// The test is gone: nobody is left to kill this one, and the test run would wait for its output to end.
+process.on('disconnect', () => process.exit(1))
