@@ -7,6 +7,7 @@ import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dea
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ExplainOptions } from './commands/explain.ts'
 import type { TailOptions } from './commands/tail.ts'
+import { SHELLS } from './completion.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -177,6 +178,16 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (expression: string, options: { count: string; from?: string; zone?: string; json?: boolean }) => {
       const { cronNext } = await import('./commands/cron-next.ts')
       code = cronNext(expression, options, output, Date.now())
+    })
+
+  program
+    .command('completion')
+    .description('print what makes a shell complete the commands and options')
+    .argument('<shell>', `one of ${SHELLS.join(', ')}`)
+    .addHelpText('after', '\nExample:\n  connector-hub completion bash >> ~/.bashrc')
+    .action(async (shell: string) => {
+      const { completion } = await import('./commands/completion.ts')
+      code = completion(shell, program, output)
     })
 
   const letters = program.command('dead-letters').description('work with what could not be delivered')
