@@ -78,7 +78,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
   program
     .command('explain')
     .description('say why an event does or does not trigger each function, without touching a broker')
-    .requiredOption('--topic <topic>', 'concrete topic of the event')
+    .option('--topic <topic>', 'concrete topic of the event')
+    .option('--event <id>', 'instead: what became of this event in a running hub')
+    .option('--hub <url>', 'admin address of that hub', 'http://127.0.0.1:8081')
     .option('--connector <name>', 'where it comes from: an instance of the configuration, or a connector type')
     .option('--header <name=value...>', 'its headers, for filters')
     .option('--key <key>', 'its ordering key, for filters')

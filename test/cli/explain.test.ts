@@ -95,7 +95,8 @@ describe.concurrent('explain', () => {
     [['--topic', 't', '--connector', 'cron'], 'cron is triggered by schedules and has no topics'],
     [['--topic', 't', '--connector', 'nats', '--header', 'tenant'], '--header tenant: not name=value'],
     [['--topic', 't', '--connector', 'nats', '--data', '@/nowhere'], '--data @/nowhere: ENOENT'],
-    [['--connector', 'nats'], "required option '--topic <topic>' not specified"],
+    [['--connector', 'nats'], 'which event is not said. Describe one with --topic'],
+    [['--event', 'x', '--hub', 'nonsense'], '--hub nonsense is not a URL'],
     [['--topic', 't', '-c', 'TWO'], 'which connector the event comes from is not said'],
     [['--topic', 't', '-c', 'TWO', '--connector', 'on'], 'Did you mean one? There are: one, two.'],
   ] as const)('%j is bad usage, said with the way out', async ([args, line]) => {

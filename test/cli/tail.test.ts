@@ -78,6 +78,16 @@ describe('the admin server', () => {
     const answer = await running.admin(`/events?id=${encodeURIComponent(String(entry?.id))}`)
     expect(await answer.json()).toEqual({ deliveries: [entry] })
     expect(await (await running.admin('/events?id=unknown')).json()).toEqual({ deliveries: [] })
+    const explained = await cli(['explain', '--event', String(entry?.id), '--hub', String(running.hub.adminAddress)])
+    expect(explained.code).toBe(0)
+    expect(explained.stdout).toMatch(
+      /^.*: orders on orders, received .*, acked after .*\n {2}works\.openfaas-fn {2}acked {2}1 invocation, last status 200\n$/,
+    )
+    const forgotten = await cli(['explain', '--event', 'unknown', '--hub', String(running.hub.adminAddress)])
+    expect([forgotten.code, forgotten.stdout]).toEqual([
+      1,
+      'unknown is not among the latest deliveries of this hub (limits.ledgerEntries)\n',
+    ])
   })
 })
 

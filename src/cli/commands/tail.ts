@@ -1,10 +1,8 @@
 // `tail`: what becomes of events in a running hub, as they end. Reads its admin server.
 
-import { request } from 'undici'
-import type { Dispatcher } from 'undici'
-
 import type { LedgerEntry } from '../../delivery/ledger.ts'
 import { HubError, errorText, redactUrl } from '../../sdk/index.ts'
+import { getEvents } from '../hub-address.ts'
 import { LiveView } from '../live-view.ts'
 import { EXIT } from '../output.ts'
 import type { Output } from '../output.ts'
@@ -38,7 +36,8 @@ export async function tail(options: TailOptions, output: Output): Promise<number
     else if (options.json === true) output.write(`${data}\n`)
     else view.delivery(JSON.parse(data) as LedgerEntry)
   })
-  const body = await connect(options, stop.signal)
+  const { hub, connector, function: name } = options
+  const body = await getEvents(hub, { connector, function: name, outcome }, 'text/event-stream', stop.signal)
   const text = new TextDecoder()
   try {
     for await (const chunk of body) parser(text.decode(chunk, { stream: true }))
@@ -46,25 +45,4 @@ export async function tail(options: TailOptions, output: Output): Promise<number
     if (!stop.signal.aborted) throw new HubError('HUB_SOURCE_LOST', `${redactUrl(options.hub)}: ${errorText(error)}`, { cause: error, hint: 'The hub has ended, or cannot be reached any more.' }) // prettier-ignore
   }
   return stop.signal.aborted ? await stopped : EXIT.ok
-}
-
-async function connect(
-  { hub, connector, function: name, outcome }: TailOptions,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array>> {
-  // prettier-ignore
-  const fail = (what: string, cause?: unknown): HubError => new HubError('HUB_SOURCE_UNREACHABLE', `${redactUrl(hub)}: ${what}`, { cause, hint: 'Name the admin address of a running hub, which it logs as it starts: --hub http://127.0.0.1:8081.' }) // prettier-ignore
-  if (!URL.canParse(hub)) throw new HubError('HUB_USAGE', `--hub ${hub} is not a URL`, { hint: 'Write for example --hub http://127.0.0.1:8081.' }) // prettier-ignore
-  const url = new URL('events', hub.endsWith('/') ? hub : `${hub}/`)
-  for (const [key, value] of Object.entries({ connector, function: name, outcome })) if (value !== undefined) url.searchParams.set(key, value) // prettier-ignore
-  let response: Dispatcher.ResponseData
-  try {
-    // Not fetch, which does not speak to every port.
-    response = await request(url, { signal, bodyTimeout: 0 })
-  } catch (error) {
-    throw fail(errorText(error), error)
-  }
-  if (response.statusCode === 200 && response.headers['content-type'] === 'text/event-stream') return response.body
-  await response.body.dump()
-  throw fail(`it answered ${response.statusCode} and is no hub`)
 }
