@@ -1,7 +1,7 @@
 // The source of listen mode: a connection to MinIO for each wanted bucket. At most once: nothing is told again. Catch-ups
 // after a gap are in catch-up.ts, how far is known in marks.ts, what waits for the hub in outlet.ts.
 
-import { HubError, errorText, reading } from '../../src/sdk/index.ts'
+import { HubError, RepeatGuard, errorText, reading } from '../../src/sdk/index.ts'
 import type { Delivery, ProbeReport, S3Record, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
 import { changesSince } from './catch-up.ts'
 import { MinioClient } from './client.ts'
@@ -26,25 +26,25 @@ interface Connection {
 
 /** While a bucket's connection is replaced, both tell the same. */
 const IDS_REMEMBERED = 10_000
-const WARNED_EVERY_MS = 10_000
 
 export class ListenSource implements Source {
   readonly #config: MinioConfig
   readonly #context: SourceContext
   readonly #outlet: Outlet
   readonly #marks: Marks | undefined
+  readonly #warnings: RepeatGuard
   readonly #recent = new Recent(IDS_REMEMBERED)
   readonly #caughtUp: SourceCounter
   readonly #leftOut: SourceCounter
   readonly #dropped: SourceCounter
   #wishes: Wishes
   #connection: Connection | undefined
-  #warnedAtMs = -Infinity
   #closed = false
 
   constructor(config: MinioConfig, context: SourceContext) {
     this.#config = config
     this.#context = context
+    this.#warnings = new RepeatGuard(context.clock)
     this.#outlet = new Outlet(context.unsettledMax)
     this.#wishes = new Wishes([], config)
     if (config.catchUp !== 'off')
@@ -222,9 +222,7 @@ export class ListenSource implements Source {
   }
 
   #warnPaused(): void {
-    const now = this.#context.clock.monotonic()
-    if (now - this.#warnedAtMs < WARNED_EVERY_MS) return
-    this.#warnedAtMs = now
+    if (this.#warnings.pass('minio.paused') === undefined) return
     this.#context.log.warn('minio.paused', 'the hub is full and does not read: MinIO drops events that it cannot keep for us. Raise the concurrency, or use receive: webhook') // prettier-ignore
   }
 

@@ -1,7 +1,7 @@
 // The source of webhook mode: an HTTP endpoint that MinIO's target posts to. MinIO gets its answer when the functions have
 // settled the events of a request, or when they are in the inbox. What becomes of an event is in arrivals.ts.
 
-import { HttpEndpoint, HubError, readS3Document, reading, sameSecret } from '../../src/sdk/index.ts'
+import { HttpEndpoint, HubError, RepeatGuard, readS3Document, reading, sameSecret } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   EndpointAnswer,
@@ -26,7 +26,6 @@ import { Wishes, wantedTopics } from './wishes.ts'
 const WAITING_MAX = 1000
 /** MinIO sends an event again seconds after an answer that was lost. */
 const REMEMBER_MS = 3_600_000
-const WARNED_EVERY_MS = 10_000
 
 const OK: EndpointAnswer = { status: 200 }
 /** MinIO keeps the event in its queue directory and sends it again within three seconds. */
@@ -41,7 +40,7 @@ export class WebhookSource implements Source {
   readonly #requests: SourceCounter
   readonly #unwanted: SourceCounter
   readonly #closing = new AbortController()
-  readonly #warnedAtMs = new Map<string, number>()
+  readonly #warnings: RepeatGuard
   #endpoint: HttpEndpoint | undefined
   /** What of each bucket is wanted; undefined until the first `subscribe`. */
   #wishes: Wishes | undefined
@@ -50,6 +49,7 @@ export class WebhookSource implements Source {
   constructor(config: MinioConfig, context: SourceContext) {
     this.#config = config
     this.#context = context
+    this.#warnings = new RepeatGuard(context.clock)
     this.#arrivals = new Arrivals(context.unsettledMax, WAITING_MAX)
     if (config.configureBucket) {
       this.#client = new MinioClient(config)
@@ -188,9 +188,6 @@ export class WebhookSource implements Source {
 
   /** Whoever calls could fill the log. */
   #warn(event: string, text: string): void {
-    const now = this.#context.clock.monotonic()
-    if (now - (this.#warnedAtMs.get(event) ?? -Infinity) < WARNED_EVERY_MS) return
-    this.#warnedAtMs.set(event, now)
-    this.#context.log.warn(event, text)
+    if (this.#warnings.pass(event) !== undefined) this.#context.log.warn(event, text)
   }
 }

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Msg, NatsConnection, Subscription as Subscribed } from '@nats-io/transport-node'
 
-import { HubError, asHubError, errorText, reading } from '../../src/sdk/index.ts'
+import { HubError, RepeatGuard, asHubError, errorText, reading } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   FunctionResult,
@@ -34,8 +34,6 @@ interface Connection {
   readonly overlaps: Overlaps
 }
 
-const DROPS_LOGGED_EVERY_MS = 10_000
-
 export class CoreSource implements Source {
   readonly #config: NatsConfig
   readonly #context: SourceContext
@@ -49,7 +47,7 @@ export class CoreSource implements Source {
   readonly #run = randomUUID().slice(0, 8)
   #received = 0
   #dropped = 0
-  #dropsLoggedAtMs = -Infinity
+  readonly #dropsLogged: RepeatGuard
   #connection: Connection | undefined
   /** Of a server that shuts down: read until another one is. */
   #leaving: Connection | undefined
@@ -61,6 +59,7 @@ export class CoreSource implements Source {
     this.#name = `connector-hub-${context.instance}`
     this.#group = queueGroupOf(config)
     this.#line = new Line(config, context, this.#name)
+    this.#dropsLogged = new RepeatGuard(context.clock)
     this.#drops = context.counter('nats_dropped_total', 'Messages dropped because too many waited, or at the end.')
     this.#replies = context.counter('nats_replies_total', 'Answers of functions published on reply subjects.', ['outcome']) // prettier-ignore
     const { pendingMax, pendingBytesMax } = config
@@ -208,9 +207,7 @@ export class CoreSource implements Source {
   #drop(): void {
     this.#drops.add(1)
     this.#dropped += 1
-    const now = this.#context.clock.monotonic()
-    if (now - this.#dropsLoggedAtMs < DROPS_LOGGED_EVERY_MS) return
-    this.#dropsLoggedAtMs = now
+    if (this.#dropsLogged.pass('nats.slow-consumer') === undefined) return
     const waiting = this.#waiting.length
     this.#context.log.warn('nats.slow-consumer', `${this.#dropped} messages dropped so far, ${waiting} wait: the functions are slower than the messages come. Add replicas, raise the concurrency, or use JetStream`, { dropped: this.#dropped, waiting }) // prettier-ignore
   }

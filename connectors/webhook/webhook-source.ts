@@ -1,7 +1,7 @@
 // The webhook source: an endpoint that puts what is proven into the hub's inbox, and answers when it is there, or when its
 // functions have answered.
 
-import { BodyTooLarge, HttpEndpoint, HubError, errorText, topicMatches } from '../../src/sdk/index.ts'
+import { BodyTooLarge, HttpEndpoint, HubError, RepeatGuard, errorText, topicMatches } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   EndpointAnswer,
@@ -38,7 +38,7 @@ export class WebhookSource implements Source {
   readonly #answers: Answers
   #endpoint: HttpEndpoint | undefined
   #opened: Inbox | undefined
-  readonly #complaints = new Map<string, { readonly atMs: number; unsaid: number }>()
+  readonly #complaints: RepeatGuard
   #wanted: readonly string[] = []
   readonly #stop = new AbortController()
 
@@ -52,6 +52,7 @@ export class WebhookSource implements Source {
     context.gauge('webhook_stored_events', 'Events accepted and not settled.', [], () => [
       { labels: [], value: this.#opened?.length ?? 0 },
     ])
+    this.#complaints = new RepeatGuard(context.clock, COMPLAIN_EVERY_MS)
     this.#answers = new Answers(context.clock, config.respondTimeout)
   }
 
@@ -184,14 +185,8 @@ export class WebhookSource implements Source {
 
   /** Anybody can make them, so not each is a line. */
   #complain(hook: Hook, what: string): void {
-    const nowMs = this.#context.clock.monotonic()
-    const known = this.#complaints.get(hook.name)
-    if (known !== undefined && nowMs - known.atMs < COMPLAIN_EVERY_MS) {
-      known.unsaid += 1
-      return
-    }
-    const unsaid = known?.unsaid ?? 0
-    this.#complaints.set(hook.name, { atMs: nowMs, unsaid: 0 })
+    const unsaid = this.#complaints.pass(hook.name)
+    if (unsaid === undefined) return
     const more = unsaid === 0 ? '' : ` (and ${unsaid} before it)`
     this.#context.log.warn('webhook.refused', `${hook.name}: ${what}${more}`, { hook: hook.name })
   }

@@ -1,11 +1,10 @@
 // Everything the hub reports while it runs: one method an event, which writes the log line and moves the metric.
 // Nobody else logs or counts, so that log and metrics cannot disagree.
 
-import { formatDuration } from '../sdk/index.ts'
+import { RepeatGuard, formatDuration } from '../sdk/index.ts'
 import type { Clock, DeadLetter, EventMessage, HubError, LogFields, SourceCounter, SourceLog } from '../sdk/index.ts'
 import type { LogLevel, Logger } from './logger.ts'
 import type { InvocationMeter, Metrics } from './metrics.ts'
-import { RepeatGuard } from './repeat-guard.ts'
 
 /** One finished invocation, for a person. */
 export interface InvocationReport {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { ManualClock } from '../../src/sdk/index.ts'
-import { RepeatGuard } from '../../src/telemetry/repeat-guard.ts'
+import { RepeatGuard } from '../../src/sdk/index.ts'
 
 test('says a thing once a window, and then how often it was left unsaid', async () => {
   const clock = new ManualClock()

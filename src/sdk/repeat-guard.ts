@@ -1,6 +1,6 @@
 // Keeps one fault that happens a thousand times a second from becoming a thousand lines a second.
 
-import type { Clock } from '../sdk/index.ts'
+import type { Clock } from './clock.ts'
 
 const KEYS_MAX = 1000
 
