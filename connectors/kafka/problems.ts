@@ -2,7 +2,7 @@
 
 import { GenericError } from '@platformatic/kafka'
 
-import { HubError, errorText, isTlsFailure } from '../../src/sdk/index.ts'
+import { HubError, errorChain, errorText, isTlsFailure } from '../../src/sdk/index.ts'
 
 /** Kafka's names of errors (protocol guide, "Error Codes") that mean that the login was refused. */
 const AUTH_IDS = new Set(['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'])
@@ -24,22 +24,9 @@ const HINTS: Readonly<Record<string, string>> = {
   UNSUPPORTED_SASL_MECHANISM: 'Set saslMechanism to one that this listener of the broker offers.',
 } // prettier-ignore
 
-/** The error and everything that it wraps, outermost first. */
-export function chainOf(error: unknown): readonly Error[] {
-  const chain: Error[] = []
-  const add = (one: unknown): void => {
-    if (!(one instanceof Error) || chain.includes(one)) return
-    chain.push(one)
-    if (one instanceof AggregateError) for (const inner of one.errors) add(inner)
-    add(one.cause)
-  }
-  add(error)
-  return chain
-}
-
 /** Kafka's names of all errors in it: `NOT_COORDINATOR`. */
 export function errorIds(error: unknown): readonly string[] {
-  return chainOf(error).flatMap((one) => (one instanceof GenericError && typeof one['apiId'] === 'string' ? [one['apiId']] : [])) // prettier-ignore
+  return errorChain(error).flatMap((one) => (one instanceof GenericError && typeof one['apiId'] === 'string' ? [one['apiId']] : [])) // prettier-ignore
 }
 
 /**
@@ -50,7 +37,7 @@ export async function answerOf<T>(asked: Promise<T>): Promise<{ readonly answer:
   try {
     return { answer: await asked, error: undefined }
   } catch (error) {
-    const partial = chainOf(error).find((one) => 'response' in one && one.response !== undefined)
+    const partial = errorChain(error).find((one) => 'response' in one && one.response !== undefined)
     if (partial === undefined) throw error
     return { answer: (partial as unknown as { readonly response: T }).response, error }
   }
@@ -58,7 +45,7 @@ export async function answerOf<T>(asked: Promise<T>): Promise<{ readonly answer:
 
 /** @param where address or what was being done, without secrets */
 export function kafkaProblem(error: unknown, where: string): HubError {
-  const chain = chainOf(error)
+  const chain = errorChain(error)
   const own = chain.find((one) => one instanceof HubError)
   if (own !== undefined) return own
   const ids = errorIds(error)

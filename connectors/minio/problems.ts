@@ -1,6 +1,6 @@
 // What goes wrong at MinIO, as errors that say what to do. Pure; called wherever MinIO is asked something.
 
-import { HubError, errorText, isTlsFailure } from '../../src/sdk/index.ts'
+import { HubError, errorChain, errorText, isTlsFailure } from '../../src/sdk/index.ts'
 
 /** S3's names of errors that mean that the login was refused. */
 const AUTH = new Set([
@@ -31,23 +31,10 @@ export class S3Refusal extends Error {
   }
 }
 
-/** The error and everything that it wraps, outermost first. */
-function chainOf(error: unknown): readonly Error[] {
-  const chain: Error[] = []
-  const add = (one: unknown): void => {
-    if (!(one instanceof Error) || chain.includes(one)) return
-    chain.push(one)
-    if (one instanceof AggregateError) for (const inner of one.errors) add(inner)
-    add(one.cause)
-  }
-  add(error)
-  return chain
-}
-
 export function minioProblem(error: unknown, asked: Asked): HubError {
   if (error instanceof HubError) return error
   const { at, bucket, action, targetArn } = asked
-  const chain = chainOf(error)
+  const chain = errorChain(error)
   const name = nameOf(error)
   const texts = [...new Set(chain.map((one) => errorText(one).trim()).filter((text) => text !== '' && text !== 'UnknownError'))]
   const where = bucket === undefined ? at : `${at}, bucket ${bucket}`

@@ -1,7 +1,7 @@
 // What goes wrong at the server or on the way to it, as errors that say what to do. Pure; called by sqs-source.ts and what
 // it owns.
 
-import { HubError, errorText, isTlsFailure } from '../../src/sdk/index.ts'
+import { HubError, errorChain, errorText, isTlsFailure } from '../../src/sdk/index.ts'
 
 const MISSING = /NonExistentQueue|QueueDoesNotExist/
 const FORBIDDEN = /^(AccessDenied|KmsAccessDenied|KmsDisabled|KmsNotFound|KmsInvalidState|KmsOptInRequired)/
@@ -40,7 +40,7 @@ export function sqsProblem(error: unknown, about: string): HubError {
   if (isForbidden(error)) return make('HUB_SOURCE_FORBIDDEN', ALLOW_HINT)
   if (isThrottled(code) || statusOf(error) === 429) return make('HUB_SOURCE_THROTTLED', undefined, true)
   if (NO_REGION.test(errorText(error))) return make('HUB_CONFIG_INVALID', 'Set region, or AWS_REGION in the environment.') // prettier-ignore
-  if (chainOf(error).some(isTlsFailure)) return make('HUB_SOURCE_TLS')
+  if (errorChain(error).some(isTlsFailure)) return make('HUB_SOURCE_TLS')
   if (error instanceof SyntaxError) return make('HUB_SOURCE_PROTOCOL', 'Check that endpoint is that of an SQS server.')
   const status = statusOf(error)
   if (status === undefined) return make('HUB_SOURCE_UNREACHABLE', 'Check endpoint and region, and that the network lets us reach it.', true) // prettier-ignore
@@ -76,12 +76,6 @@ export function codeOf(error: unknown): string {
 /** Undefined where no answer came. */
 function statusOf(error: unknown): number | undefined {
   return (error as { readonly $metadata?: { readonly httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
-}
-
-function chainOf(error: unknown): readonly unknown[] {
-  const chain: unknown[] = []
-  for (let at = error; at instanceof Error && chain.length < 8; at = at.cause) chain.push(at)
-  return chain
 }
 
 /** AWS explains a wrong signature with the whole signed request, session token included: the first line is enough. */

@@ -150,3 +150,16 @@ export function errorText(error: unknown): string {
   if (error instanceof Error) return error.message || (error as NodeJS.ErrnoException).code || error.name
   return String(error)
 }
+
+/** The error and everything that it wraps, outermost first. */
+export function errorChain(error: unknown): readonly Error[] {
+  const chain: Error[] = []
+  const add = (one: unknown): void => {
+    if (!(one instanceof Error) || chain.includes(one)) return
+    chain.push(one)
+    if (one instanceof AggregateError) for (const inner of one.errors) add(inner)
+    add(one.cause)
+  }
+  add(error)
+  return chain
+}
