@@ -13,8 +13,8 @@ export interface Hook {
   readonly name: string
   /** For `WWW-Authenticate`. */
   readonly challenge: string
-  /** Answers without the body where it can: undefined when the body is needed. */
-  early(headers: Headers): Proof | undefined
+  /** Undefined when it takes the body, of signatures alone: nobody who is refused by his headers may send one. */
+  proveByHeaders(headers: Headers): Proof | undefined
   /** @param body the bytes as they came */
   prove(headers: Headers, body: Buffer, nowMs: number): Proof
 }
@@ -41,16 +41,14 @@ export function createHook(config: HookConfig): Hook {
   const isSecret = (given: string | undefined): boolean => given !== undefined && secrets.filter((secret) => sameSecret(given, secret)).length > 0 // prettier-ignore
   const said = (headers: Headers): Proof => ({ ok: true, ...named('event', eventOf(config, headers)), ...named('id', idOf(config, headers)) }) // prettier-ignore
   /** Credentials in a header, which need no body. */
-  const byHeader = (check: (headers: Headers) => Proof | undefined): Hook => ({
-    name: config.name,
-    challenge: CHALLENGES[config.scheme] ?? 'Token',
-    early: (headers) => check(headers) ?? said(headers),
-    prove: (headers) => check(headers) ?? said(headers),
-  })
+  const byHeader = (check: (headers: Headers) => Proof | undefined): Hook => {
+    const prove = (headers: Headers): Proof => check(headers) ?? said(headers)
+    return { name: config.name, challenge: CHALLENGES[config.scheme] ?? 'Token', proveByHeaders: prove, prove }
+  }
   const bySignature = (prove: (headers: Headers, body: Buffer, nowMs: number) => Proof): Hook => ({
     name: config.name,
     challenge: 'Signature',
-    early: () => undefined,
+    proveByHeaders: () => undefined,
     prove: (headers, body, nowMs) => {
       const proof = prove(headers, body, nowMs)
       return proof.ok ? { ...said(headers), ...proof } : proof

@@ -83,9 +83,12 @@ describe('examples of the providers', () => {
   ])('GitLab: its token, its event %j and its Idempotency-Key', (event, named) => {
     const hook = hookOf({ scheme: 'gitlab', secret: SECRET })
     const headers = { 'x-gitlab-token': SECRET, 'x-gitlab-event': event, 'idempotency-key': 'f5e4' }
-    expect(hook.early(headers)).toEqual({ ok: true, event: named, id: 'f5e4' })
-    expect(hook.early({ ...headers, 'x-gitlab-token': `${SECRET}x` })).toMatchObject({ ok: false, status: 401 })
-    expect(hook.early({ 'x-gitlab-event': event })).toMatchObject({ ok: false })
+    expect(hook.proveByHeaders(headers)).toEqual({ ok: true, event: named, id: 'f5e4' })
+    expect(hook.proveByHeaders({ ...headers, 'x-gitlab-token': `${SECRET}x` })).toMatchObject({
+      ok: false,
+      status: 401,
+    })
+    expect(hook.proveByHeaders({ 'x-gitlab-event': event })).toMatchObject({ ok: false })
   })
 })
 
@@ -101,7 +104,7 @@ describe('a generic HMAC', () => {
     const hook = hookOf({ scheme: 'hmac', secret: SECRET, ...config })
     const prove = (given: string) => hook.prove({ 'x-signature': given }, BODY, NOW)
     expect(prove(signature)).toEqual({ ok: true })
-    expect(hook.early({ 'x-signature': signature })).toBeUndefined()
+    expect(hook.proveByHeaders({ 'x-signature': signature })).toBeUndefined()
     const last = signature.at(-1) === '0' ? '1' : '0'
     for (const wrong of [signature.slice(0, -2), `${signature}00`, '', `${signature.slice(0, -1)}${last}`])
       expect(prove(wrong)).toMatchObject({ ok: false, status: 401 })
@@ -142,22 +145,22 @@ describe('a generic HMAC', () => {
 describe('credentials', () => {
   test('a bearer token', () => {
     const hook = hookOf({ scheme: 'bearer', secret: SECRET, previousSecret: 'old', idHeader: 'X-Id' })
-    expect(hook.early({ authorization: `Bearer ${SECRET}`, 'x-id': '1' })).toEqual({ ok: true, id: '1' })
-    expect(hook.early({ authorization: 'Bearer old' })).toEqual({ ok: true })
+    expect(hook.proveByHeaders({ authorization: `Bearer ${SECRET}`, 'x-id': '1' })).toEqual({ ok: true, id: '1' })
+    expect(hook.proveByHeaders({ authorization: 'Bearer old' })).toEqual({ ok: true })
     for (const authorization of ['Bearer other', `Basic ${SECRET}`, undefined])
-      expect(hook.early({ authorization })).toEqual({ ok: false, status: 401, reason: 'the bearer token is missing or wrong' }) // prettier-ignore
+      expect(hook.proveByHeaders({ authorization })).toEqual({ ok: false, status: 401, reason: 'the bearer token is missing or wrong' }) // prettier-ignore
     expect(hook.challenge).toBe('Bearer')
   })
 
   test('a user and a password', () => {
     const hook = hookOf({ scheme: 'basic', username: 'me', secret: SECRET })
     const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`
-    expect(hook.early({ authorization: basic(`me:${SECRET}`) })).toEqual({ ok: true })
+    expect(hook.proveByHeaders({ authorization: basic(`me:${SECRET}`) })).toEqual({ ok: true })
     for (const text of [`you:${SECRET}`, 'me:', 'me', ''])
-      expect(hook.early({ authorization: basic(text) })).toMatchObject({ ok: false, status: 401 })
+      expect(hook.proveByHeaders({ authorization: basic(text) })).toMatchObject({ ok: false, status: 401 })
   })
 
   test('none, when that is what was asked for', () => {
-    expect(hookOf({ scheme: 'none', eventHeader: 'X-Event' }).early({ 'x-event': 'made' })).toEqual({ ok: true, event: 'made' }) // prettier-ignore
+    expect(hookOf({ scheme: 'none', eventHeader: 'X-Event' }).proveByHeaders({ 'x-event': 'made' })).toEqual({ ok: true, event: 'made' }) // prettier-ignore
   })
 })

@@ -1,7 +1,7 @@
 // The webhook source: an endpoint that puts what is proven into the hub's inbox, and answers when it is there, or when its
 // functions have answered.
 
-import { BodyTooLarge, HttpEndpoint, HubError, RepeatGuard, errorText, topicMatches } from '../../src/sdk/index.ts'
+import { BodyTooLarge, HttpEndpoint, HubError, RepeatGuard, TopicIndex, errorText } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   EndpointAnswer,
@@ -39,7 +39,7 @@ export class WebhookSource implements Source {
   #endpoint: HttpEndpoint | undefined
   #opened: Inbox | undefined
   readonly #complaints: RepeatGuard
-  #wanted: readonly string[] = []
+  #wanted = new TopicIndex<true>('hook')
   readonly #stop = new AbortController()
 
   constructor(config: WebhookConfig, context: SourceContext) {
@@ -71,7 +71,8 @@ export class WebhookSource implements Source {
   }
 
   subscribe(wanted: readonly Subscription[]): Promise<void> {
-    this.#wanted = wanted.flatMap((one) => (one.kind === 'topic' ? [one.topic] : []))
+    this.#wanted = new TopicIndex('hook')
+    for (const one of wanted) if (one.kind === 'topic') this.#wanted.add(one.topic, true)
     return Promise.resolve()
   }
 
@@ -114,11 +115,10 @@ export class WebhookSource implements Source {
     const waitMs = this.#limit?.take(`${hook.name} ${caller}`) ?? 0
     if (waitMs > 0) return this.#ended(hook, 'limited', later(429, 'too many requests', Math.ceil(waitMs / 1000)))
     try {
-      // Nobody who is refused by his headers may send a body.
-      const early = hook.early(request.headers)
-      if (early?.ok === false) return this.#refused(hook, caller, early)
+      const byHeaders = hook.proveByHeaders(request.headers)
+      if (byHeaders?.ok === false) return this.#refused(hook, caller, byHeaders)
       const body = await request.body()
-      const proof = hook.prove(request.headers, body, this.#context.clock.now())
+      const proof = byHeaders ?? hook.prove(request.headers, body, this.#context.clock.now())
       return proof.ok ? await this.#take(hook, caller, request, body, proof) : this.#refused(hook, caller, proof)
     } catch (error) {
       this.#requests.add(1, { hook: hook.name, outcome: error instanceof BodyTooLarge ? 'too-large' : 'failed' })
@@ -149,7 +149,7 @@ export class WebhookSource implements Source {
     const { clock, instance } = this.#context
     const event = hookEvent(request, body, proof, { hook: hook.name, instance, caller, nowMs: clock.now() })
     const { topic, id } = event
-    if (!this.#wanted.some((wanted) => topicMatches('hook', wanted, topic)))
+    if (this.#wanted.find(topic).length === 0)
       return this.#ended(hook, 'unmatched', plain(200, `no function has the topic ${topic}`))
     const { respond, replayWindow } = this.#config
     // Before it is stored: the functions may be quicker than the disk says that it is.

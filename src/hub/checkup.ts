@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { request } from 'undici'
 
-import { HubError, asHubError, errorText, systemClock } from '../sdk/index.ts'
+import { HubError, asHubError, errorText, orAborted, systemClock } from '../sdk/index.ts'
 import type { ErrorCode, ProbeReport, SourceContext, SourceLog } from '../sdk/index.ts'
 import type { Wiring } from '../discovery/index.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
@@ -96,9 +96,8 @@ async function probe(instance: InstanceConfig, topics: readonly string[]): Promi
   const source = connector.create(instance.source, contextOf(instance.name))
   const limit = new AbortController()
   const timer = systemClock.after(PROBE_MS, () => limit.abort(new HubError('HUB_SOURCE_UNREACHABLE', `no answer within ${PROBE_MS / 1000} s`))) // prettier-ignore
-  const late = new Promise<never>((_, reject) => limit.signal.addEventListener('abort', () => reject(limit.signal.reason as Error), { once: true })) // prettier-ignore
   try {
-    return await Promise.race([source.probe(topics, limit.signal), late])
+    return await orAborted(source.probe(topics, limit.signal), limit.signal)
   } finally {
     timer.cancel()
     await source.close().catch(() => undefined)
