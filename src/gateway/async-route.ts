@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-import { errorText } from '../sdk/index.ts'
+import { errorText, readBody } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import { identify } from './invocation.ts'
@@ -30,7 +30,7 @@ export async function enqueue(
   const callbackUrl = Array.isArray(callback) ? callback[0] : callback
   if (callbackUrl !== undefined && !isCallbackUrl(callbackUrl))
     return sendText(response, 400, 'the X-Callback-Url header is not a URL\n')
-  const body = await readAll(request, bodyBytesMax)
+  const body = await readBody(request, bodyBytesMax)
   if (body === undefined) return sendText(response, 413, `the body is larger than ${bodyBytesMax} bytes\n`)
   const { callId, answered, forwarded } = identify(request, clock)
   try {
@@ -54,18 +54,6 @@ export async function enqueue(
 function isCallbackUrl(text: string): boolean {
   if (/[\s\p{Cc}]/u.test(text) || /%(?![0-9A-Fa-f]{2})/.test(text) || text.startsWith(':')) return false
   return text.includes('://') ? URL.canParse(text) : URL.canParse(text, 'http://gateway')
-}
-
-/** Undefined when there is more than that. */
-async function readAll(request: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let length = 0
-  // Read to the end, so that a client that sends first and listens afterwards gets its answer.
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.byteLength
-    if (length <= bytesMax) chunks.push(chunk)
-  }
-  return length > bytesMax ? undefined : Buffer.concat(chunks)
 }
 
 /** Set by the later call itself. */

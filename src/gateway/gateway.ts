@@ -4,11 +4,10 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { HubError, errorText, systemClock } from '../sdk/index.ts'
+import { HubError, errorText, listenAt, systemClock } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
 import { enqueue } from './async-route.ts'
@@ -117,14 +116,10 @@ class LocalGateway implements Gateway {
 
   async listen(): Promise<void> {
     const { host = '127.0.0.1', port, stateDir, log } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) =>
-        reject(new HubError('HUB_GATEWAY_LISTEN', `${host}:${port}: ${errorText(error)}`, { cause: error })),
-      )
-      this.#server.listen(port, host, resolve)
+    const bound = await listenAt(this.#server, host, port).catch((error: unknown) => {
+      throw new HubError('HUB_GATEWAY_LISTEN', `${host}:${port}: ${errorText(error)}`, { cause: error })
     })
-    const { address, family, port: bound } = this.#server.address() as AddressInfo
-    this.#address = `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`
+    this.#address = `http://${bound}`
     this.#worker = startQueueWorker({
       queue: this.#queue,
       stateDir,

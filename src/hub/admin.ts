@@ -2,11 +2,10 @@
 // configuration value or a body.
 
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 import type { Ledger } from '../delivery/ledger.ts'
 import type { DiscoveryStatus } from '../discovery/index.ts'
-import { HubError, errorText } from '../sdk/index.ts'
+import { HubError, errorText, listenAt } from '../sdk/index.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { entriesOf, streamEvents } from './event-stream.ts'
 import type { SupervisorStatus } from './supervisor.ts'
@@ -66,20 +65,12 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
         )
     } else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz, /metrics or /events\n')
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(
-        new HubError('HUB_GATEWAY_LISTEN', `${options.host}:${options.port}: ${errorText(error)}`, {
-          cause: error,
-          hint: 'Set admin.port to a free port, or 0 for any.',
-        }),
-      ),
-    )
-    server.listen(options.port, options.host, resolve)
+  const bound = await listenAt(server, options.host, options.port).catch((error: unknown) => {
+    const hint = 'Set admin.port to a free port, or 0 for any.'
+    throw new HubError('HUB_GATEWAY_LISTEN', `${options.host}:${options.port}: ${errorText(error)}`, { cause: error, hint }) // prettier-ignore
   })
-  const { address, family, port } = server.address() as AddressInfo
   return {
-    address: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    address: `http://${bound}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

@@ -5,11 +5,11 @@ import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 
 import { HubError, errorText } from './errors.ts'
 import { field } from './fields.ts'
 import type { ConfigOf } from './fields.ts'
+import { listenAt, readBody } from './http-server.ts'
 
 /** `listen` as every connector that is called has it. */
 export function listenFields(port: number, bodyMax: string) {
@@ -92,15 +92,12 @@ export class HttpEndpoint {
     server.headersTimeout = HEADERS_MS
     server.keepAliveTimeout = KEEP_ALIVE_MS
     const at = `${listen.host}:${listen.port}`
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(new HubError('HUB_SOURCE_LISTEN', `${at}: ${errorText(error)}`, { cause: error, canRetry: true }))) // prettier-ignore
-      server.listen(listen.port, listen.host, resolve)
+    const bound = await listenAt(server, listen.host, listen.port).catch((error: unknown) => {
+      throw new HubError('HUB_SOURCE_LISTEN', `${at}: ${errorText(error)}`, { cause: error, canRetry: true })
     })
     // A connection that cannot be accepted now: the next one may be.
     server.on('error', (error) => options.failed(error))
-    const { address, family, port } = server.address() as AddressInfo
-    const host = family === 'IPv6' ? `[${address}]` : address
-    return new HttpEndpoint(server, `${isTls(listen) ? 'https' : 'http'}://${host}:${port}`)
+    return new HttpEndpoint(server, `${isTls(listen) ? 'https' : 'http'}://${bound}`)
   }
 
   /** Accepts nothing more; what is being answered has a moment to end. Idempotent. */
@@ -182,21 +179,12 @@ function described(request: IncomingMessage, signal: AbortSignal, bodyMax: numbe
     headers: request.headers,
     remoteAddress: (request.socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
     signal,
-    body: () => readAll(request, bodyMax),
+    body: async () => {
+      const body = await readBody(request, bodyMax)
+      if (body === undefined) throw new BodyTooLarge(`the body is larger than ${bodyMax} bytes`)
+      return body
+    },
   }
-}
-
-/** Read to the end even when it is too large, so that a client that sends first and listens afterwards gets its answer. */
-async function readAll(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.byteLength
-    if (length <= bytesMax) chunks.push(chunk)
-    else chunks.length = 0
-  }
-  if (length > bytesMax) throw new BodyTooLarge(`the body is larger than ${bytesMax} bytes`)
-  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
 }
 
 function send(response: ServerResponse, isHead: boolean, { status, headers = {}, body = '' }: EndpointAnswer): void {
