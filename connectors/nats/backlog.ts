@@ -3,8 +3,8 @@
 
 import type { JetStreamManager } from '@nats-io/jetstream'
 
-import { errorText } from '../../src/sdk/index.ts'
-import type { ClockTimer, SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
+import { Repeat, errorText } from '../../src/sdk/index.ts'
+import type { SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
 import type { Held } from './held.ts'
 import type { Place } from './streams.ts'
 
@@ -27,12 +27,12 @@ interface Counted {
 export class BacklogWatch {
   readonly #options: BacklogOptions
   #counted = new Map<string, Counted>()
-  #timer: ClockTimer | undefined
-  #stopped = false
+  readonly #repeat: Repeat
 
   constructor(options: BacklogOptions) {
     this.#options = options
-    this.#later(0)
+    this.#repeat = new Repeat(options.context.clock, EVERY_MS, () => this.#refresh())
+    this.#repeat.now()
   }
 
   /** As of the last answer. */
@@ -51,12 +51,7 @@ export class BacklogWatch {
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#timer?.cancel()
-  }
-
-  #later(afterMs: number): void {
-    if (!this.#stopped) this.#timer = this.#options.context.clock.after(afterMs, () => void this.#refresh())
+    this.#repeat.stop()
   }
 
   /** Never rejects: what cannot be asked keeps its last answer. */
@@ -70,13 +65,12 @@ export class BacklogWatch {
         const unsettled = infos.reduce((sum, info) => sum + info.num_ack_pending, 0)
         counted.set(subject, { waiting, unsettled, places })
       } catch (error) {
-        if (this.#stopped) return
+        if (this.#repeat.isStopped) return
         context.log.debug('nats.no-backlog', `${subject}: ${errorText(error)}`)
         const last = this.#counted.get(subject)
         if (last !== undefined) counted.set(subject, last)
       }
     }
     this.#counted = counted
-    this.#later(EVERY_MS)
   }
 }

@@ -3,8 +3,8 @@
 
 import type { Channel, ChannelModel } from 'amqplib'
 
-import { errorText } from '../../src/sdk/index.ts'
-import type { ClockTimer, SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
+import { Repeat, errorText } from '../../src/sdk/index.ts'
+import type { SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
 import type { Feed } from './feed.ts'
 
 const EVERY_MS = 5000
@@ -20,12 +20,12 @@ export class Depths {
   readonly #options: DepthsOptions
   #ready = new Map<string, number>()
   #channel: Channel | undefined
-  #timer: ClockTimer | undefined
-  #stopped = false
+  readonly #repeat: Repeat
 
   constructor(options: DepthsOptions) {
     this.#options = options
-    this.#later(0)
+    this.#repeat = new Repeat(options.context.clock, EVERY_MS, () => this.#refresh())
+    this.#repeat.now()
   }
 
   /** As of the last answer. A stream is left out: it says neither how long it is nor how far we are. */
@@ -39,12 +39,7 @@ export class Depths {
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#timer?.cancel()
-  }
-
-  #later(afterMs: number): void {
-    if (!this.#stopped) this.#timer = this.#options.context.clock.after(afterMs, () => void this.#refresh())
+    this.#repeat.stop()
   }
 
   /** Never rejects: what cannot be asked is not told. */
@@ -56,12 +51,11 @@ export class Depths {
         const channel = (this.#channel ??= await this.#open())
         ready.set(queue, (await channel.checkQueue(queue)).messageCount)
       } catch (error) {
-        if (this.#stopped) return
+        if (this.#repeat.isStopped) return
         this.#options.context.log.debug('rabbitmq.no-depth', `queue ${queue}: ${errorText(error)}`)
       }
     }
     this.#ready = ready
-    this.#later(EVERY_MS)
   }
 
   async #open(): Promise<Channel> {

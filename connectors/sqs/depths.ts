@@ -4,8 +4,8 @@
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 
-import { errorText } from '../../src/sdk/index.ts'
-import type { ClockTimer, SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
+import { Repeat, errorText } from '../../src/sdk/index.ts'
+import type { SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
 import type { Part } from './entry.ts'
 import type { Held } from './held.ts'
 import type { Lane } from './lane.ts'
@@ -25,21 +25,16 @@ export class Depths {
   readonly #options: DepthsOptions
   /** By URL. */
   #visible = new Map<string, number>()
-  #timer: ClockTimer | undefined
-  #stopped = false
-  #isAsking = false
-  #isDue = false
+  readonly #repeat: Repeat
 
   constructor(options: DepthsOptions) {
     this.#options = options
+    this.#repeat = new Repeat(options.context.clock, EVERY_MS, () => this.#refresh())
   }
 
   /** Now, and then now and again: there are other queues. */
   look(): void {
-    this.#isDue = this.#isAsking
-    if (this.#isAsking) return
-    this.#timer?.cancel()
-    this.#later(0)
+    this.#repeat.now()
   }
 
   /** As of the last answer. */
@@ -54,18 +49,12 @@ export class Depths {
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#timer?.cancel()
-  }
-
-  #later(afterMs: number): void {
-    if (!this.#stopped) this.#timer = this.#options.context.clock.after(afterMs, () => void this.#refresh())
+    this.#repeat.stop()
   }
 
   /** Never rejects: what cannot be asked is not told. */
   async #refresh(): Promise<void> {
     const { client, context, lanes } = this.#options
-    this.#isAsking = true
     const visible = new Map<string, number>()
     for (const { queue } of lanes()) {
       const command = new GetQueueAttributesCommand({ QueueUrl: queue.url, AttributeNames: ['ApproximateNumberOfMessages'] }) // prettier-ignore
@@ -73,13 +62,10 @@ export class Depths {
         const { Attributes: attributes } = await client.send(command)
         visible.set(queue.url, Number(attributes?.['ApproximateNumberOfMessages'] ?? 0))
       } catch (error) {
-        if (this.#stopped) return
+        if (this.#repeat.isStopped) return
         context.log.debug('sqs.no-depth', `queue ${queue.name}: ${errorText(error)}`)
       }
     }
     this.#visible = visible
-    this.#isAsking = false
-    this.#later(this.#isDue ? 0 : EVERY_MS)
-    this.#isDue = false
   }
 }
