@@ -1,6 +1,6 @@
 // The command line's grammar. Each command is a function of its own; nothing here does work.
 
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
 import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
@@ -10,6 +10,11 @@ import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
+
+/** Of every command that reads the wiring. */
+const CONFIG = new Option('-c, --config <file>', 'hub.yaml')
+const STACK = new Option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+const GATEWAY = new Option('--gateway <url>', 'list the functions of this gateway')
 
 /** Runs one command line and returns its exit code. Never throws. */
 export async function execute(args: readonly string[], output: Output, env: NodeJS.ProcessEnv): Promise<number> {
@@ -28,7 +33,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
       '[connectors...]',
       'instances of the configuration, or connector types configured by the environment alone',
     )
-    .option('-c, --config <file>', 'hub.yaml')
+    .addOption(CONFIG)
     .addHelpText('after', '\nExample:\n  connector-hub run cron mqtt -c hub.yaml')
     .action(async (names: string[], options: { config?: string }) => {
       const { run } = await import('./commands/run.ts')
@@ -62,9 +67,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
   program
     .command('plan')
     .description('show which function is triggered by which topic or schedule, without touching a broker')
-    .option('-c, --config <file>', 'hub.yaml')
-    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
-    .option('--gateway <url>', 'list the functions of this gateway')
+    .addOption(CONFIG)
+    .addOption(STACK)
+    .addOption(GATEWAY)
     .option('--against <plan.json>', 'print only what is different from a plan that --json wrote earlier')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub plan --stack stack.yaml')
@@ -85,9 +90,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('--header <name=value...>', 'its headers, for filters')
     .option('--key <key>', 'its ordering key, for filters')
     .option('--data <data>', 'its body: a text, @file, or - for standard input')
-    .option('-c, --config <file>', 'hub.yaml')
-    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
-    .option('--gateway <url>', 'list the functions of this gateway')
+    .addOption(CONFIG)
+    .addOption(STACK)
+    .addOption(GATEWAY)
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
@@ -101,7 +106,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
   program
     .command('lint')
     .description('check configuration and annotations, without network')
-    .option('-c, --config <file>', 'hub.yaml')
+    .addOption(CONFIG)
     .option('--stack <files...>', 'stack files')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub lint -c hub.yaml --stack stack.yaml')
@@ -114,9 +119,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .command('doctor')
     .description('check that gateway and brokers can be reached and used; consumes and changes nothing')
     .argument('[connectors...]', 'connector types configured by the environment alone')
-    .option('-c, --config <file>', 'hub.yaml')
-    .option('--stack <files...>', 'read the functions from stack files instead of a gateway')
-    .option('--gateway <url>', 'list the functions of this gateway')
+    .addOption(CONFIG)
+    .addOption(STACK)
+    .addOption(GATEWAY)
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub doctor -c hub.yaml')
     .action(async (types: string[], options: DoctorOptions) => {
@@ -195,7 +200,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
   const letters = program.command('dead-letters').description('work with what could not be delivered')
   const inStore = (command: Command): Command =>
     command
-      .option('-c, --config <file>', 'hub.yaml')
+      .addOption(CONFIG)
       .option('--state-dir <dir>', 'where the store is; default: that of the configuration')
       .option('--json', 'for machines')
   const chosen = (command: Command): Command =>
