@@ -3,7 +3,7 @@
 import { vi } from 'vitest'
 
 import { Inboxes } from '../src/hub/inboxes.ts'
-import { HubError, parseConfig, systemClock } from '../src/sdk/index.ts'
+import { HubError, instanceConfig, systemClock } from '../src/sdk/index.ts'
 import type { Clock, Connector, Delivery, Source, SourceReading, StateStore } from '../src/sdk/index.ts'
 import { LogRecord } from './conformance/recording.ts'
 
@@ -57,7 +57,7 @@ export class SourceRig implements AsyncDisposable {
     const { clock = systemClock, unsettledMax = 32, inboxPath: path = ':memory:' } = options
     const inboxes = new Inboxes({ path, clock, bytesMax: options.inboxMax ?? INBOX_BYTES_MAX })
     this.#inboxes = inboxes
-    this.source = connector.create(parseConfig(connector.manifest.fields, config), {
+    this.source = connector.create(instanceConfig(connector.manifest, config), {
       instance: connector.manifest.name,
       clock,
       log: this.log,

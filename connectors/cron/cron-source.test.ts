@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { ManualClock, parseConfig } from '../../src/sdk/index.ts'
+import { ManualClock, instanceConfig } from '../../src/sdk/index.ts'
 import type { Delivery, FunctionResult, LogFields, ScheduleSubscription, Source, StateStore } from '../../src/sdk/index.ts' // prettier-ignore
 import connector from './connector.ts'
 import { jitterOf } from './fire.ts'
@@ -43,7 +43,7 @@ class Running {
     this.clock = clock
     this.state = state
     const log = (level: string) => (event: string, text: string, _fields?: LogFields) => void this.lines.push(`${level} ${event} ${text}`) // prettier-ignore
-    this.source = connector.create(parseConfig(connector.manifest.fields, config), {
+    this.source = connector.create(instanceConfig(connector.manifest, config), {
       instance: 'cron',
       clock,
       state,

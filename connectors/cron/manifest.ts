@@ -1,6 +1,39 @@
 // What the cron connector promises and what can be configured.
 
 import { defineManifest, field } from '../../src/sdk/index.ts'
+import { check } from './check.ts'
+
+export const fields = {
+  zone: field.string({
+    description: 'IANA time zone of schedules without CRON_TZ= or TZ=; never the zone of the machine.',
+    default: 'UTC',
+    example: 'Europe/London',
+  }),
+  missedAfter: field.duration({
+    description:
+      'A fire that could not be made this long after its time is missed, and the catch-up of its schedule decides.',
+    default: '1m',
+    minMs: 1000,
+    maxMs: 3_600_000,
+  }),
+  catchUpWindow: field.duration({
+    description: 'Missed fires older than this are not caught up.',
+    default: '24h',
+    minMs: 1000,
+  }),
+  catchUpMax: field.integer({
+    description: 'Most fires of one schedule that catch-up all makes at once; the newest ones are kept.',
+    default: 100,
+    min: 1,
+    max: 10_000,
+  }),
+  waitingMax: field.integer({
+    description: 'Most fires of one schedule that wait for a free slot; further ones are skipped and counted.',
+    default: 100,
+    min: 1,
+    max: 10_000,
+  }),
+} as const
 
 export const manifest = defineManifest({
   name: 'cron',
@@ -22,35 +55,6 @@ export const manifest = defineManifest({
     shared: false,
     topicSyntax: 'exact',
   },
-  fields: {
-    zone: field.string({
-      description: 'IANA time zone of schedules without CRON_TZ= or TZ=; never the zone of the machine.',
-      default: 'UTC',
-      example: 'Europe/London',
-    }),
-    missedAfter: field.duration({
-      description:
-        'A fire that could not be made this long after its time is missed, and the catch-up of its schedule decides.',
-      default: '1m',
-      minMs: 1000,
-      maxMs: 3_600_000,
-    }),
-    catchUpWindow: field.duration({
-      description: 'Missed fires older than this are not caught up.',
-      default: '24h',
-      minMs: 1000,
-    }),
-    catchUpMax: field.integer({
-      description: 'Most fires of one schedule that catch-up all makes at once; the newest ones are kept.',
-      default: 100,
-      min: 1,
-      max: 10_000,
-    }),
-    waitingMax: field.integer({
-      description: 'Most fires of one schedule that wait for a free slot; further ones are skipped and counted.',
-      default: 100,
-      min: 1,
-      max: 10_000,
-    }),
-  },
+  fields,
+  check,
 })

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { parseConfig } from '../../src/sdk/index.ts'
+import { instanceConfig } from '../../src/sdk/index.ts'
 import { ack, until } from '../../test/source-rig.ts'
 import { noKafka } from '../../test/servers/kafka.ts'
 import { withAdmin, readLetters } from './broker.ts'
@@ -327,15 +327,15 @@ describe('the configuration', () => {
   test.each([
     [{ brokers: [] }, 'brokers is empty'],
     [{ brokers: ['kafka://user:secret@host:1'] }, 'brokers holds an entry'],
-    [{ username: 'u' }, 'username and password belong together'],
-    [{ saslMechanism: 'scram-sha-256' }, 'needs a username'],
+    [{ username: 'u' }, 'username and password, which belong together'],
+    [{ saslMechanism: 'scram-sha-256' }, 'scram-sha-256 needs a username'],
     [{ saslMechanism: 'oauthbearer' }, 'oauth is not complete'],
     [{ saslMechanism: 'oauthbearer', oauth: { tokenFile: '/t' }, username: 'u', password: 'p' }, 'oauthbearer has no'],
-    [{ tls: { certFile: '/c' } }, 'certFile and keyFile belong together'],
+    [{ tls: { certFile: '/c' } }, 'certFile and keyFile, which belong together'],
     [{ topics: ['/(/'] }, 'is no regular expression'],
     [{ revokeTimeout: '60s' }, 'revokeTimeout is not below'],
   ])('%j is refused, without its secrets', (config, expected) => {
-    const create = (): unknown => connector.create(parseConfig(connector.manifest.fields, config), { instance: 'orders' } as never) // prettier-ignore
+    const create = (): unknown => instanceConfig(connector.manifest, config) // prettier-ignore
     expect(create).toThrowError(expect.objectContaining({ code: 'HUB_CONFIG_INVALID', message: expect.stringContaining(expected) })) // prettier-ignore
     expect(create).not.toThrowError(/secret/)
   })

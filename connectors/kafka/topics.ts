@@ -1,6 +1,7 @@
 // Which topics are read: those of the annotations, or the configured ones, where patterns stand for what exists.
 
 import type { Subscription } from '../../src/sdk/index.ts'
+import { patternOf } from './check.ts'
 import type { Cluster, TopicState } from './cluster.ts'
 
 /** @param configured instead of the annotations; an entry between slashes is a regular expression */
@@ -29,11 +30,6 @@ export function missingTopics(
     if (state === undefined) return [[topic, `${topic} does not exist`]]
     return 'problem' in state ? [[topic, state.problem]] : []
   })) // prettier-ignore
-}
-
-/** Of an entry between slashes. @throws SyntaxError when it is no regular expression */
-export function patternOf(entry: string): RegExp | undefined {
-  return entry.length > 2 && entry.startsWith('/') && entry.endsWith('/') ? new RegExp(entry.slice(1, -1)) : undefined
 }
 
 /** Kafka's own, such as __consumer_offsets. */

@@ -2,11 +2,12 @@
 
 import { defineManifest, field, listenFields, tlsFields } from '../../src/sdk/index.ts'
 import type { Variant } from '../../src/sdk/index.ts'
+import { check } from './check.ts'
 
 const prefix = field.string({ description: 'Only objects whose keys begin with this.', example: 'uploads/' })
 const suffix = field.string({ description: 'Only objects whose keys end with this.', example: '.jpg' })
 
-const fields = {
+export const fields = {
   receive: field.choice(['webhook', 'listen'], {
     description: 'MinIO posts its events to the hub, at least once, or the hub listens at MinIO, at most once.',
     default: 'webhook',
@@ -127,4 +128,5 @@ export const manifest = defineManifest({
   },
   variants,
   fields,
+  check,
 })

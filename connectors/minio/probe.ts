@@ -7,7 +7,8 @@ import { asHubError } from '../../src/sdk/index.ts'
 import type { ProbeReport } from '../../src/sdk/index.ts'
 import { MinioClient } from './client.ts'
 import type { MinioConfig } from './client.ts'
-import { Wishes, partsOf } from './wishes.ts'
+import { partsOf } from './check.ts'
+import { Wishes } from './wishes.ts'
 
 /** With a connection for each topic, which takes nothing from others. */
 export async function probeListen(

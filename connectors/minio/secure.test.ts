@@ -43,7 +43,7 @@ test('events come over TLS, and only from who has a certificate of the right aut
 describe('a configuration is refused', () => {
   const keys = { accessKey: 'a', secretKey: 'b' }
   test.each([
-    ['half of the credentials', { accessKey: 'a' }, 'accessKey and secretKey belong together'],
+    ['half of the credentials', { accessKey: 'a' }, 'accessKey and secretKey, which belong together'],
     ['listening without credentials', { receive: 'listen' }, 'accessKey is required'],
     ['configureBucket without credentials', { configureBucket: true }, 'accessKey is required'],
     ['configureBucket and listening', { ...keys, receive: 'listen', configureBucket: true }, 'webhook mode'],

@@ -1,10 +1,11 @@
 // What is wanted of each bucket: events, prefix and suffix, from topics and configuration. Pure; used by both sources.
 
-import { HubError, TopicIndex, topicProblem } from '../../src/sdk/index.ts'
+import { HubError, TopicIndex } from '../../src/sdk/index.ts'
 import type { S3Record, Subscription } from '../../src/sdk/index.ts'
 import type { MinioConfig } from './client.ts'
 import { topicOf } from './event.ts'
-import { askedFor, eventProblem } from './event-names.ts'
+import { minioTopicProblem, partsOf } from './check.ts'
+import { askedFor } from './event-names.ts'
 
 /** What MinIO is asked for about one bucket. */
 export interface Wish {
@@ -13,12 +14,6 @@ export interface Wish {
   readonly events: readonly string[]
   readonly prefix: string
   readonly suffix: string
-}
-
-/** @returns the bucket of a valid topic, and its event where it has one */
-export function partsOf(topic: string): readonly [bucket: string, event: string | undefined] {
-  const at = topic.indexOf(':')
-  return at === -1 ? [topic, undefined] : [topic.slice(0, at), topic.slice(at + 1)]
 }
 
 export class Wishes {
@@ -32,7 +27,7 @@ export class Wishes {
     const refused: HubError[] = []
     for (const topic of new Set(topics)) {
       const [bucket, event] = partsOf(topic)
-      const problem = topicProblem('s3', topic) ?? (event === undefined ? undefined : eventProblem(event))
+      const problem = minioTopicProblem(topic)
       if (problem !== undefined) {
         refused.push(new HubError('HUB_TOPIC_INVALID', `${topic}: ${problem}`))
         continue

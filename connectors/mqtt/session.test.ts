@@ -356,7 +356,7 @@ describe('configuration', () => {
   test.for([
     [{ sharedGroup: 'g', clientId: undefined }, 'HUB_CONFIG_INVALID', 'clientId'],
     [{ trimChannelKey: true }, 'HUB_CONFIG_INVALID', 'topics'],
-    [{ topics: ['a/#/b'] }, 'HUB_TOPIC_INVALID', 'a/#/b'],
+    [{ topics: ['a/#/b'] }, 'HUB_CONFIG_INVALID', 'a/#/b'],
     [{ tls: { certFile: '/client.pem' } }, 'HUB_CONFIG_INVALID', 'keyFile'],
   ] as const)('%j is refused with %s', ([config, code, named]) => {
     let thrown: unknown

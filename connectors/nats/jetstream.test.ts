@@ -429,12 +429,12 @@ describe('logging in', () => {
 })
 
 test.for([
-  [{ username: 'a', token: 'b' }, 'username and token are different ways to log in'],
+  [{ username: 'a', token: 'b' }, 'username and token, which are different ways to log in'],
   [{ servers: [] }, 'servers is empty'],
-  [{ tls: { certFile: '/a.pem' } }, 'certFile and keyFile belong together'],
+  [{ tls: { certFile: '/a.pem' } }, 'certFile and keyFile, which belong together'],
   [{ durable: 'has.dots' }, 'must be letters'],
   [{ topics: [] }, 'topics is empty'],
-  [{ topics: ['orders.>.x'] }, 'topics: orders.>.x: > must be the last level'],
+  [{ topics: ['orders.>.x'] }, 'topics holds orders.>.x: > must be the last level'],
   [{ queueGroup: 'a b' }, 'must not contain white space'],
 ] as const)('%j is refused', ([config, expected]) => {
   expect(() => rig(config)).toThrow(expected)

@@ -2,6 +2,7 @@
 
 import { defineManifest, field, tlsFields } from '../../src/sdk/index.ts'
 import type { Variant } from '../../src/sdk/index.ts'
+import { check } from './check.ts'
 
 /** A queue group by this name is none: environment variables cannot be set to nothing. */
 const NO_GROUP = 'none'
@@ -11,7 +12,7 @@ export function queueGroupOf({ queueGroup }: { readonly queueGroup: string }): s
   return queueGroup === '' || queueGroup === NO_GROUP ? undefined : queueGroup
 }
 
-const fields = {
+export const fields = {
   servers: field.list({
     description: 'Addresses of the servers, one of which is used: nats://host:4222, tls://host:4222 or a host alone.',
     default: ['nats://127.0.0.1:4222'],
@@ -141,4 +142,5 @@ export const manifest = defineManifest({
   },
   variants,
   fields,
+  check,
 })

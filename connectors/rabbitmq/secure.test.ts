@@ -120,14 +120,14 @@ describe('who may log in', () => {
 
 test.for([
   [{ url: 'amqp://host?heartbeat=5' }, 'url has a query'],
-  [{ tls: { caFile: '/ca.pem' } }, 'url begins with amqp://'],
-  [{ url: 'amqps://host', tls: { certFile: '/a.pem' } }, 'certFile and keyFile belong together'],
-  [{ url: 'amqps://host', auth: 'external' }, 'external needs a client certificate'],
+  [{ tls: { caFile: '/ca.pem' } }, 'tls is set, but url begins with amqp://'],
+  [{ url: 'amqps://host', tls: { certFile: '/a.pem' } }, 'certFile and keyFile, which belong together'],
+  [{ url: 'amqps://host', auth: 'external' }, 'auth external needs a client certificate'],
   [{ password: 'secret' }, 'password is set without username'],
   [{ username: 'somebody' }, 'username is set without password'],
   [{ queue: 'mine' }, 'queue is set without exchange'],
   [{ exchangeType: 'direct' }, 'exchangeType is set without exchange'],
-  [{ queues: [{ name: 'q', type: 'quorum', durable: false }] }, 'q is a quorum queue'],
+  [{ queues: [{ name: 'q', type: 'quorum', durable: false }] }, 'queues.0 (q) is a quorum queue'],
   [{ orderingKey: 'colour' }, 'must be queue, routing-key'],
 ] as const)('%j is refused', ([config, expected]) => {
   expect(() => new SourceRig(connector, config)).toThrow(expected)

@@ -1,6 +1,7 @@
 // What the webhook connector promises and what can be configured.
 
 import { defineManifest, field, listenFields } from '../../src/sdk/index.ts'
+import { check } from './check.ts'
 
 /** How a caller proves who it is, and where it says what it sends. */
 export const SCHEMES = ['github', 'gitlab', 'stripe', 'standard', 'hmac', 'bearer', 'basic', 'none'] as const
@@ -62,6 +63,50 @@ const hookFields = {
   }),
 } as const
 
+export const fields = {
+  listen: field.group('Where requests come in.', listenFields(8090, '5MiB')),
+  path: field.string({
+    description: 'What stands before the name of the hook.',
+    default: '/hooks',
+    pattern: /^(?:\/[A-Za-z0-9._~-]+)*$/,
+    patternHint: 'must begin with / and have no / at its end',
+  }),
+  hooks: field.entries(hookFields, {
+    description: 'The hooks. A request to any other name is answered with 404.',
+    shorthand: 'name',
+    required: true,
+    example: [{ name: 'github', scheme: 'github', secretFile: '/var/secrets/github' }],
+  }),
+  respond: field.choice(['accepted', 'function'], {
+    description: 'Answer with 202 once the request is stored, or with what the function answers.',
+    default: 'accepted',
+  }),
+  respondTimeout: field.duration({
+    description: 'respond: function: after this time the answer is 202, and the function runs all the same.',
+    default: '25s',
+    minMs: 1,
+  }),
+  responseMax: field.size({
+    description: 'respond: function: of a larger answer the caller gets this much.',
+    default: '1MiB',
+    minBytes: 1,
+  }),
+  replayWindow: field.duration({
+    description: 'A request that was taken once is not taken again within this time; 0s: it is.',
+    default: '1h',
+    maxMs: 604_800_000,
+  }),
+  rateLimit: field.group('How much one caller may send to one hook.', {
+    perSecond: field.integer({ description: 'Requests a second in the long run; 0: no limit.', default: 0 }),
+    burst: field.integer({ description: 'Requests at once; by default ten seconds of them.', min: 1 }),
+  }),
+  trustedProxies: field.integer({
+    description: 'How many proxies stand before the hub: the caller is then that far from the end of X-Forwarded-For.', // prettier-ignore
+    default: 0,
+    max: 16,
+  }),
+} as const
+
 export const manifest = defineManifest({
   name: 'webhook',
   title: 'Webhook',
@@ -79,47 +124,6 @@ export const manifest = defineManifest({
     shared: false,
     topicSyntax: 'hook',
   },
-  fields: {
-    listen: field.group('Where requests come in.', listenFields(8090, '5MiB')),
-    path: field.string({
-      description: 'What stands before the name of the hook.',
-      default: '/hooks',
-      pattern: /^(?:\/[A-Za-z0-9._~-]+)*$/,
-      patternHint: 'must begin with / and have no / at its end',
-    }),
-    hooks: field.entries(hookFields, {
-      description: 'The hooks. A request to any other name is answered with 404.',
-      shorthand: 'name',
-      required: true,
-      example: [{ name: 'github', scheme: 'github', secretFile: '/var/secrets/github' }],
-    }),
-    respond: field.choice(['accepted', 'function'], {
-      description: 'Answer with 202 once the request is stored, or with what the function answers.',
-      default: 'accepted',
-    }),
-    respondTimeout: field.duration({
-      description: 'respond: function: after this time the answer is 202, and the function runs all the same.',
-      default: '25s',
-      minMs: 1,
-    }),
-    responseMax: field.size({
-      description: 'respond: function: of a larger answer the caller gets this much.',
-      default: '1MiB',
-      minBytes: 1,
-    }),
-    replayWindow: field.duration({
-      description: 'A request that was taken once is not taken again within this time; 0s: it is.',
-      default: '1h',
-      maxMs: 604_800_000,
-    }),
-    rateLimit: field.group('How much one caller may send to one hook.', {
-      perSecond: field.integer({ description: 'Requests a second in the long run; 0: no limit.', default: 0 }),
-      burst: field.integer({ description: 'Requests at once; by default ten seconds of them.', min: 1 }),
-    }),
-    trustedProxies: field.integer({
-      description: 'How many proxies stand before the hub: the caller is then that far from the end of X-Forwarded-For.', // prettier-ignore
-      default: 0,
-      max: 16,
-    }),
-  },
+  fields,
+  check,
 })

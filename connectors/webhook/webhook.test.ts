@@ -281,7 +281,7 @@ describe('a configuration', () => {
     [{ hooks: [{ name: 'a', scheme: 'githb', secret: 'x' }] }, 'did you mean github?'],
     [
       { hooks: [{ name: 'a', scheme: 'github' }] },
-      'hooks.0 (a): secret (or secretFile) is required with scheme: github',
+      'hooks.0 (a) cannot work: secret (or secretFile) is required with scheme: github',
     ],
     [{ hooks: [{ name: 'a', scheme: 'basic', secret: 'x' }] }, 'username is required'],
     [{ hooks: [{ name: 'a', scheme: 'gitlab', secret: '' }] }, 'a secret must not be empty'],
@@ -291,8 +291,8 @@ describe('a configuration', () => {
     [{ hooks: [{ name: 'a', scheme: 'hmac', secret: 'x', signed: '{id}{body}' }] }, 'idHeader is required'],
     [{ hooks: [{ name: 'a', scheme: 'hmac', secret: 'x', signed: '{bdy}' }] }, 'must contain {body} once'],
     [{ hooks: [{ name: 'a', scheme: 'standard', secret: 'whsec_!' }] }, 'must be base64'],
-    [{ hooks: [OPEN, OPEN] }, 'open stands there twice'],
-    [{ hooks: [OPEN], listen: { certFile: 'x' } }, 'certFile and keyFile belong together'],
+    [{ hooks: [OPEN, OPEN] }, 'hooks.1 has the name of another one, open'],
+    [{ hooks: [OPEN], listen: { certFile: 'x' } }, 'certFile and keyFile, which belong together'],
     [{ hooks: [OPEN], path: '/hooks/' }, 'path must begin with / and have no / at its end'],
     [{ hooks: [{ ...GITHUB, secretFile: '/x' }] }, 'hooks.0.secretFile cannot be set together with secret'],
   ] as const)('%j: %s', (config, line) => {

@@ -241,6 +241,7 @@ async function checkInstance(
     env,
     envPrefix,
     readSecretFiles,
+    check: (checked) => manifest.check?.(checked),
   })
   if (config === undefined) return [...problems]
   return { name, manifest, terms: termsOf(manifest, config), settings: config as unknown as InstanceSettings, source: config } // prettier-ignore

@@ -96,6 +96,10 @@ export const ERROR_CODES = {
     meaning: 'The state directory or its database cannot be opened.',
     fix: 'Set stateDir to a writable directory on a local disk.',
   },
+  HUB_EMIT_FAILED: {
+    meaning: 'The broker did not take a test event.',
+    fix: 'See what the broker answered; the user of the connector needs write access to publish with `connector-hub emit`.',
+  },
   HUB_QUEUE_FULL: {
     meaning: 'So much waits in the embedded store for its functions that no more is taken.',
     fix: 'See why the functions do not take it; raise limits.inboxMax where the disk has room.',

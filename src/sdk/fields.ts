@@ -345,7 +345,17 @@ export interface ConfigProblem {
   readonly variable?: string
 }
 
-export interface ParseOptions {
+/** What is wrong with a configuration whose fields are each valid. */
+export interface ConfigFault {
+  /** Key that it is about, with dots: `tls`, `hooks.0`; empty: the whole. */
+  readonly at: string
+  /** Follows the key: `is empty`. Never a secret. */
+  readonly message: string
+  /** What to do, one sentence. */
+  readonly hint: string
+}
+
+export interface ParseOptions<F extends Fields = Fields> {
   /** Where these fields stand in the file, for messages. */
   readonly path?: readonly (string | number)[]
   /** Environment; a field set in the file wins over it. */
@@ -354,13 +364,15 @@ export interface ParseOptions {
   readonly envPrefix?: string
   /** Lint looks at files of other machines: leave secret files unread. Default true. */
   readonly readSecretFiles?: boolean
+  /** Asked last, when every field is valid. */
+  readonly check?: (config: ConfigOf<F>) => ConfigFault | undefined
 }
 
 /** Parses without throwing: the configuration, or every problem at once. */
 export function checkConfig<F extends Fields>(
   fields: F,
   input: unknown,
-  options: ParseOptions = {},
+  options: ParseOptions<F> = {},
 ):
   | { readonly config: ConfigOf<F>; readonly problems: readonly [] }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] } {
@@ -380,8 +392,11 @@ export function checkConfig<F extends Fields>(
     value = withSecrets(fields, value as Record<string, unknown>, path, problems, options.readSecretFiles ?? true)
   }
   const result = objectSchema(fields).safeParse(value)
-  if (result.success && problems.length === 0)
-    return { config: withoutFileKeys(fields, result.data as Record<string, unknown>) as ConfigOf<F>, problems: [] }
+  if (result.success && problems.length === 0) {
+    const config = withoutFileKeys(fields, result.data as Record<string, unknown>) as ConfigOf<F>
+    const fault = options.check?.(config)
+    return fault === undefined ? { config, problems: [] } : { problems: [problemOf(fault, path)] }
+  }
   for (const issue of result.error?.issues ?? []) {
     const variable = issue.path.map((_, length) => used.get(issue.path.slice(0, length + 1).join('.'))).find(Boolean)
     for (const problem of explain(issue, fields, path, value))
@@ -391,7 +406,7 @@ export function checkConfig<F extends Fields>(
 }
 
 /** @throws HubError HUB_CONFIG_INVALID with every problem in the message and in `details.problems`. */
-export function parseConfig<F extends Fields>(fields: F, input: unknown, options: ParseOptions = {}): ConfigOf<F> {
+export function parseConfig<F extends Fields>(fields: F, input: unknown, options: ParseOptions<F> = {}): ConfigOf<F> {
   const { config, problems } = checkConfig(fields, input, options)
   if (config !== undefined) return config
   throw new HubError('HUB_CONFIG_INVALID', problems.map(problemText).join('; '), { details: { problems } })
@@ -446,6 +461,9 @@ function withEnvironment(
   return merged
 }
 
+/** Stands for the text of a file that is left unread; base64, as some secrets have to be. */
+const UNREAD = Buffer.from('not read').toString('base64')
+
 function withSecrets(
   fields: Fields,
   input: Record<string, unknown>,
@@ -468,7 +486,8 @@ function withSecrets(
         path: [...path, `${name}File`],
         message: `cannot be set together with ${name}; remove one of them`,
       })
-    else if (typeof file === 'string' && readFiles) {
+    else if (typeof file === 'string' && !readFiles) merged[name] = UNREAD
+    else if (typeof file === 'string') {
       try {
         merged[name] = readFileSync(file, 'utf8').trimEnd()
       } catch (error) {
@@ -491,6 +510,11 @@ function withoutFileKeys(fields: Fields, config: Record<string, unknown>): Recor
       cleaned[name] = inner.map((item) => withoutFileKeys(entry, item as Record<string, unknown>))
   }
   return cleaned
+}
+
+function problemOf({ at, message, hint }: ConfigFault, path: readonly (string | number)[]): ConfigProblem {
+  const inner = at === '' ? [] : at.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+  return { path: [...path, ...inner], message: `${message}. ${hint}` }
 }
 
 function explain(

@@ -1,7 +1,8 @@
 // A connector's declaration of itself: what it promises and what can be configured. Imports no broker client, so that
 // listing every connector is instant.
 
-import type { ConfigOf, Fields } from './fields.ts'
+import { parseConfig } from './fields.ts'
+import type { ConfigFault, ConfigOf, Fields, ParseOptions } from './fields.ts'
 import type { TopicSyntax } from './topics.ts'
 
 /** What the broker lets the hub do. The dispatcher and the conformance suite go by these. */
@@ -52,6 +53,8 @@ export interface Manifest<F extends Fields = Fields> extends Terms {
   /** Every one that applies counts, later ones over earlier ones. */
   readonly variants?: readonly Variant<F>[]
   readonly fields: F
+  /** What no field can see by itself, such as two that belong together. Undefined: nothing is wrong. Touches nothing. */
+  check?(config: ConfigOf<F>): ConfigFault | undefined
 }
 
 /** Identity with inference; manifests are plain data. */
@@ -68,6 +71,15 @@ function termsUnder(manifest: Manifest, variants: readonly Variant[]): Terms {
     capabilities = { ...capabilities, ...variant.capabilities }
   }
   return { guarantee, order, capabilities, ...(guaranteeNote === undefined ? {} : { guaranteeNote }) }
+}
+
+/** The configuration of one instance. @throws HubError HUB_CONFIG_INVALID with every problem */
+export function instanceConfig<F extends Fields>(
+  manifest: Manifest<F>,
+  input: unknown,
+  options: ParseOptions<F> = {},
+): ConfigOf<F> {
+  return parseConfig(manifest.fields, input, { ...options, check: (config) => manifest.check?.(config) })
 }
 
 /** What holds under this configuration. */

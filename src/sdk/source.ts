@@ -7,6 +7,7 @@ import type { Delivery } from './delivery.ts'
 import type { Inbox } from './inbox.ts'
 import type { Manifest } from './manifest.ts'
 import type { Subscription } from './subscription.ts'
+import type { ToolContext, Tools } from './tools.ts'
 
 /** Outcome of `Source.probe`: what the broker looks like from here. */
 export interface ProbeReport {
@@ -102,14 +103,17 @@ export interface SourceContext {
 export interface Connector<F extends Fields = Fields> {
   readonly manifest: Manifest<F>
   create(config: ConfigOf<F>, context: SourceContext): Source
+  /** What the command line can do at the broker. Loaded only when it is asked for. */
+  tools?(config: ConfigOf<F>, context: ToolContext): Promise<Tools>
 }
 
 /** Ties a manifest to its source with the configuration type inferred from the declared fields. */
 export function defineConnector<const F extends Fields>(
   manifest: Manifest<F>,
   create: (config: ConfigOf<F>, context: SourceContext) => Source,
+  tools?: (config: ConfigOf<F>, context: ToolContext) => Promise<Tools>,
 ): Connector<F> {
-  return { manifest, create }
+  return { manifest, create, ...(tools === undefined ? {} : { tools }) }
 }
 
 /** An in-process broker for development, started by `connector-hub dev`. Default export of a connector's `embedded.ts`. */

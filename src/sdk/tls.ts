@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 
 import { HubError, errorText } from './errors.ts'
-import type { ConfigOf, tlsFields } from './fields.ts'
+import type { ConfigFault, ConfigOf, tlsFields } from './fields.ts'
 
 /** PEM texts. */
 export interface TlsSettings {
@@ -47,5 +47,18 @@ function readPem(path: string, key: string): string {
       cause: error,
       hint: `Set tls.${key} to a readable PEM file.`,
     })
+  }
+}
+
+/** When only one half of a certificate and its key is configured in the group `at`. */
+export function certificateFault(
+  at: string,
+  { certFile, keyFile }: { readonly certFile?: string | undefined; readonly keyFile?: string | undefined },
+): ConfigFault | undefined {
+  if ((certFile === undefined) === (keyFile === undefined)) return undefined
+  return {
+    at,
+    message: 'has one of certFile and keyFile, which belong together',
+    hint: 'Set both for a certificate, or neither.',
   }
 }

@@ -1,7 +1,7 @@
 // A process that runs one source, reports what it is handed and settles nothing, until it is killed with SIGKILL.
 // Forked by crash.ts; knows no connector, it imports the module that its job names.
 
-import { ManualClock, parseConfig, systemClock } from '../../src/sdk/index.ts'
+import { ManualClock, instanceConfig, systemClock } from '../../src/sdk/index.ts'
 import type { Connector, EventMessage, Subscription } from '../../src/sdk/index.ts'
 import { LogRecord, contextOf } from './recording.ts'
 
@@ -38,7 +38,7 @@ async function run(job: CrashJob): Promise<void> {
     stateFile: job.stateFile,
     unsettledMax: job.unsettledMax,
   })
-  const source = connector.create(parseConfig(connector.manifest.fields, job.config), context)
+  const source = connector.create(instanceConfig(connector.manifest, job.config), context)
   const { signal } = new AbortController()
   await source.connect(signal)
   await source.subscribe(job.subscriptions, signal)

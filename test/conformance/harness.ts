@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { ManualClock, parseConfig, systemClock } from '../../src/sdk/index.ts'
+import { ManualClock, instanceConfig, systemClock } from '../../src/sdk/index.ts'
 import type { Clock, Connector, EventMessage, Manifest, Subscription } from '../../src/sdk/index.ts'
 import type { BrokerFeatures, SourceScope, TestBroker, TestEvent } from './contract.ts'
 import { CountingClock, LogRecord, contextOf } from './recording.ts'
@@ -104,7 +104,7 @@ export class Harness implements AsyncDisposable {
       unsettledMax: this.unsettledMax,
     })
     const running = new RunningSource({
-      source: this.suite.connector.create(parseConfig(this.manifest.fields, config), context),
+      source: this.suite.connector.create(instanceConfig(this.manifest, config), context),
       context,
       clock,
       log,

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-import { parseConfig, termsOf } from '../../src/sdk/index.ts'
+import { instanceConfig, termsOf } from '../../src/sdk/index.ts'
 import type { Connector } from '../../src/sdk/index.ts'
 import type { ConformanceOptions, TestBroker } from './contract.ts'
 import { Harness } from './harness.ts'
@@ -12,7 +12,7 @@ import type { Scenario } from './scenario.ts'
 
 export function suiteOf(connector: Connector, broker: TestBroker, options: ConformanceOptions): Suite {
   const { manifest } = connector
-  const config = parseConfig(manifest.fields, broker.config({ run: 'terms', replica: 0 }))
+  const config = instanceConfig(manifest, broker.config({ run: 'terms', replica: 0 }))
   return {
     // What holds under the configuration of this broker is what is asked for.
     connector: { ...connector, manifest: { ...manifest, ...termsOf(manifest, config) } },

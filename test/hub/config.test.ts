@@ -201,6 +201,20 @@ describe('what is wrong is named with its place and its fix', () => {
       expect(message).toContain(at)
   })
 
+  test('in keys that do not fit together, before anything is connected', async () => {
+    const text = 'connectors:\n  events:\n    type: kafka\n    tls:\n      certFile: /c.pem\n'
+    expect(await findings(text)).toEqual([
+      '4:5 connectors.events.tls has one of certFile and keyFile, which belong together. Set both for a certificate, or neither.',
+    ])
+  })
+
+  test('not in secret files that lint leaves unread', async () => {
+    const login = 'usernameFile: /none/user, passwordFile: /none/password, saslMechanism: plain'
+    const hooks = ['github', 'standard', 'hmac'].map((scheme) => `{ name: ${scheme}, scheme: ${scheme}, secretFile: /none/secret }`) // prettier-ignore
+    const path = file(`connectors:\n  events: { type: kafka, ${login} }\n  hooks: { type: webhook, hooks: [${hooks.join(', ')}] }\n`) // prettier-ignore
+    expect((await checkHubConfig({ file: path, env: {}, readSecretFiles: false })).findings).toEqual([])
+  })
+
   test('in the environment, with the names of the key and of the variable', async () => {
     const { findings: found } = await checkHubConfig({ env: { upstream_timeout: 'soon', HUB_ADMIN_PORT: 'http' } })
     expect(found.map(problemText)).toEqual([
