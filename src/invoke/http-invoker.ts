@@ -4,42 +4,32 @@
 import { Pool, errors } from 'undici'
 import type { Dispatcher as UndiciDispatcher } from 'undici'
 
-import { HeaderWriter, HubError, errorText, redactUrl } from '../sdk/index.ts'
-import type { Clock, ClockTimer, EventMessage } from '../sdk/index.ts'
+import { HubError, errorText, redactUrl } from '../sdk/index.ts'
+import type { Clock, ClockTimer } from '../sdk/index.ts'
 import type { Invocation, Invoker, Outcome, ResponseBody } from './outcome.ts'
+import { RequestHead } from './request-head.ts'
+import type { RequestHeadOptions } from './request-head.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
-export interface HttpInvokerOptions {
-  /** Base URL of the gateway; a path prefix and a trailing slash are fine. */
-  readonly gatewayUrl: string
-  /** Value of `X-Connector`. Undefined: neither it nor `X-Topic` is added, for calls that already carry their own. */
-  readonly connector: string | undefined
-  /** `Content-Type` of events that state none. */
-  readonly contentType: string | undefined
-  readonly userAgent: string
+export interface HttpInvokerOptions extends RequestHeadOptions {
   /** Sockets to the gateway; invocations beyond it wait for one. */
   readonly connectionsMax: number
   readonly clock: Clock
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
-/** Distinct topics whose header lists are remembered; the rest is built anew. */
-const TOPICS_CACHED_MAX = 4096
 
 export class HttpInvoker implements Invoker {
   readonly #options: HttpInvokerOptions
   readonly #pool: Pool
-  readonly #prefix: string
-  readonly #topicHeaders = new Map<string, readonly string[]>()
-  readonly #paths = new Map<string, string>()
+  readonly #head: RequestHead
   readonly #live = new Set<Exchange>()
   #closed = false
 
   constructor(options: HttpInvokerOptions) {
     this.#options = options
-    const url = new URL(options.gatewayUrl)
-    this.#prefix = url.pathname.replace(/\/+$/, '')
-    this.#pool = new Pool(url.origin, {
+    this.#head = new RequestHead(options)
+    this.#pool = new Pool(new URL(options.gatewayUrl).origin, {
       connections: options.connectionsMax,
       pipelining: 1,
       connect: { timeout: CONNECT_TIMEOUT_MS },
@@ -66,8 +56,8 @@ export class HttpInvoker implements Invoker {
         this.#pool.dispatch(
           {
             method: 'POST',
-            path: this.#path(invocation),
-            headers: this.#headers(invocation),
+            path: this.#head.path(invocation),
+            headers: this.#head.headers(invocation),
             body: message.body.byteLength === 0 ? null : message.body,
           },
           exchange,
@@ -82,43 +72,6 @@ export class HttpInvoker implements Invoker {
     this.#closed = true
     for (const exchange of this.#live) exchange.cancel()
     if (!this.#pool.destroyed) await this.#pool.destroy()
-  }
-
-  #path({ function: name, mode, message }: Invocation): string {
-    const key = mode === 'sync' ? name : `async ${name}`
-    let path = this.#paths.get(key)
-    if (path === undefined) {
-      path = `${this.#prefix}/${mode === 'sync' ? 'function' : 'async-function'}/${name}`
-      if (this.#paths.size >= TOPICS_CACHED_MAX) this.#paths.clear()
-      this.#paths.set(key, path)
-    }
-    return message.path === undefined ? path : path + message.path
-  }
-
-  #headers({ message, mode, callbackUrl }: Invocation): string[] {
-    const headers = this.#baseHeaders(message)
-    for (const name in message.headers) headers.push(name, message.headers[name] as string)
-    if (mode === 'async' && callbackUrl !== undefined) headers.push('X-Callback-Url', callbackUrl)
-    return headers
-  }
-
-  #baseHeaders(message: EventMessage): string[] {
-    const { topic } = message
-    let fixed = this.#topicHeaders.get(topic)
-    if (fixed === undefined) {
-      fixed = ['User-Agent', this.#options.userAgent]
-      if (this.#options.connector !== undefined) {
-        const safeTopic = Object.entries(new HeaderWriter('').own('X-Topic', topic).build()).flat()
-        fixed = [...fixed, 'X-Connector', this.#options.connector, ...safeTopic]
-      }
-      if (this.#topicHeaders.size >= TOPICS_CACHED_MAX) this.#topicHeaders.clear()
-      this.#topicHeaders.set(topic, fixed)
-    }
-    const headers = fixed.slice()
-    // An empty body declared as JSON would be a parse error in the function; OpenFaaS's cron connector declares none.
-    const contentType = message.contentType ?? (message.body.byteLength === 0 ? undefined : this.#options.contentType)
-    if (contentType !== undefined) headers.push('Content-Type', contentType)
-    return headers
   }
 }
 
