@@ -6,8 +6,8 @@ import { join } from 'node:path'
 
 import { request } from 'undici'
 
-import { HubError, asHubError, errorText, orAborted, systemClock } from '../sdk/index.ts'
-import type { ErrorCode, ProbeReport, SourceContext, SourceLog } from '../sdk/index.ts'
+import { ERROR_CODES, HubError, asHubError, errorText, orAborted, systemClock } from '../sdk/index.ts'
+import type { ErrorCode, ProbeReport, SourceContext, SourceLog, TopicReport } from '../sdk/index.ts'
 import type { Wiring } from '../discovery/index.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
 import { loadConnector } from './registry.ts'
@@ -83,12 +83,21 @@ async function checkConnector(instance: InstanceConfig, topics: readonly string[
     const wanted = topics.length === 0 ? '; no function asks for a topic of it' : ''
     return [
       { subject: name, outcome: 'ok', detail: `${server}${wanted}` },
-      ...found.map(({ topic, ok, detail }): Check => ({ subject: `${name} ${topic}`, outcome: ok ? 'ok' : 'failed', detail })), // prettier-ignore
+      ...found.map((report) => topicCheck(name, report)),
     ]
   } catch (error) {
     const { code, message, hint } = asHubError(error)
     return [{ subject: name, outcome: 'failed', detail: message, code, fix: hint }]
   }
+}
+
+function topicCheck(
+  instance: string,
+  { topic, ok, detail, code = 'HUB_TOPIC_MISSING', fix = ERROR_CODES[code].fix }: TopicReport,
+): Check {
+  // prettier-ignore
+  const subject = `${instance} ${topic}`
+  return ok ? { subject, outcome: 'ok', detail } : { subject, outcome: 'failed', detail, code, fix }
 }
 
 async function probe(instance: InstanceConfig, topics: readonly string[]): Promise<ProbeReport> {

@@ -84,6 +84,10 @@ export const ERROR_CODES = {
     meaning: 'A topic is not valid in the syntax of the connector it is for.',
     fix: "Correct the topic; the connector's README states its syntax.",
   },
+  HUB_TOPIC_MISSING: {
+    meaning: 'A topic that functions ask for is not at the broker; the others keep working.',
+    fix: 'Create it at the broker, or correct the topic annotation of the function.',
+  },
   HUB_SCHEDULE_INVALID: {
     meaning: 'A schedule expression cannot be parsed.',
     fix: 'Use five fields (minute hour day month weekday), @every 30s or @hourly; try it with `connector-hub cron next`.',

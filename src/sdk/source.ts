@@ -4,6 +4,7 @@
 import type { Clock } from './clock.ts'
 import type { ConfigOf, Fields } from './fields.ts'
 import type { Delivery } from './delivery.ts'
+import type { ErrorCode, HubError } from './errors.ts'
 import type { Inbox } from './inbox.ts'
 import type { Manifest } from './manifest.ts'
 import type { Subscription } from './subscription.ts'
@@ -13,7 +14,24 @@ import type { ToolContext, Tools } from './tools.ts'
 export interface ProbeReport {
   /** e.g. `Mosquitto at mqtt://localhost:1883, MQTT 5.0`. Never contains a secret. */
   readonly server: string
-  readonly topics: readonly { readonly topic: string; readonly ok: boolean; readonly detail: string }[]
+  readonly topics: readonly TopicReport[]
+}
+
+/** What the broker says of one topic, for `doctor`. */
+export interface TopicReport {
+  readonly topic: string
+  readonly ok: boolean
+  /** What is there, or what is wrong: a sentence without the fix. Never contains a secret. */
+  readonly detail: string
+  /** Of what is not ok; by default HUB_TOPIC_MISSING. */
+  readonly code?: ErrorCode
+  /** What to do about what is not ok, as an instruction; by default the general fix of the code. */
+  readonly fix?: string
+}
+
+/** A topic that cannot be used, and why. */
+export function refusedTopic(topic: string, { code, message, hint }: HubError): TopicReport {
+  return { topic, ok: false, detail: message, code, fix: hint }
 }
 
 /** A running connector instance. */
