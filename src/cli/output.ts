@@ -16,6 +16,8 @@ export interface Output {
   readonly color: boolean
   /** Colour of standard error. */
   readonly warnColor: boolean
+  /** Standard error is a terminal, on which a line can be drawn again. */
+  readonly isInteractive: boolean
 }
 
 export const processOutput: Output = {
@@ -23,6 +25,7 @@ export const processOutput: Output = {
   warn: (text) => void process.stderr.write(text),
   color: process.stdout.isTTY && process.stdout.hasColors() && process.env['NO_COLOR'] === undefined,
   warnColor: process.stderr.isTTY && process.stderr.hasColors() && process.env['NO_COLOR'] === undefined,
+  isInteractive: process.stderr.isTTY,
 }
 
 export type Style = Parameters<typeof styleText>[0]
@@ -70,7 +73,7 @@ export function counted(count: number, noun: string): string {
 
 /** The exit code that fits an error. */
 export function exitCode(error: unknown): number {
-  if (!(error instanceof HubError)) return EXIT.problems
+  if (!(error instanceof HubError) || error.code === 'HUB_EMIT_FAILED') return EXIT.problems
   const unreachable = [
     'HUB_DISCOVERY_FAILED',
     'HUB_DISCOVERY_UNAUTHORIZED',

@@ -5,6 +5,8 @@ import { Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../telemetry/version.ts'
 import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
+import type { DryRunOptions } from './commands/dry-run.ts'
+import type { EmitOptions } from './commands/emit.ts'
 import type { ExplainOptions } from './commands/explain.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
@@ -81,6 +83,25 @@ export async function execute(args: readonly string[], output: Output, env: Node
     )
 
   program
+    .command('dry-run')
+    .description('show what the events at the brokers would do; consumes nothing and invokes nothing')
+    .argument(
+      '[connectors...]',
+      'instances of the configuration, or connector types configured by the environment alone',
+    )
+    .addOption(CONFIG)
+    .addOption(STACK)
+    .addOption(GATEWAY)
+    .option('--count <n>', 'end after so many events')
+    .option('--for <duration>', 'end after this time', '30s')
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', '\nExample:\n  connector-hub dry-run mqtt --stack stack.yaml --for 10s')
+    .action(async (names: string[], options: DryRunOptions) => {
+      const { dryRun } = await import('./commands/dry-run.ts')
+      code = await dryRun(names, options, output, env)
+    })
+
+  program
     .command('explain')
     .description('say why an event does or does not trigger each function, without touching a broker')
     .option('--topic <topic>', 'concrete topic of the event')
@@ -101,6 +122,28 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .action(async (options: ExplainOptions) => {
       const { explain } = await import('./commands/explain.ts')
       code = await explain(options, output, env)
+    })
+
+  program
+    .command('emit')
+    .description('publish test events to the real broker of a connector')
+    .argument(
+      '<connector>',
+      'an instance of the configuration, or a connector type configured by the environment alone',
+    )
+    .argument('<topic>', 'what to publish to, in the connector’s own words; its README says which')
+    .addOption(CONFIG)
+    .option('--data <data>', 'body: a text, @file, or - for standard input')
+    .option('--key <key>', 'what orders the event, where the broker has such a thing')
+    .option('--header <name=value...>', 'headers, where the broker has them')
+    .option('--content-type <type>', 'of the body')
+    .option('--count <n>', 'how many', '1')
+    .option('--rate <n/s>', 'events a second, at most')
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', '\nExample:\n  connector-hub emit mqtt sensors/1/temp --data 21.5')
+    .action(async (name: string, topic: string, options: EmitOptions) => {
+      const { emit } = await import('./commands/emit.ts')
+      code = await emit(name, topic, options, output, env)
     })
 
   program

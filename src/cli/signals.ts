@@ -19,3 +19,26 @@ export function untilSignal(): Promise<EndSignal> {
     }
   })
 }
+
+/** Of a command that a person may end before it is done. */
+export interface Interruption {
+  /** Aborted by the first signal. */
+  readonly signal: AbortSignal
+  /** What the command ends with because of it; undefined while there was none. */
+  readonly code: number | undefined
+}
+
+export function interruption(): Interruption {
+  const stop = new AbortController()
+  let code: number | undefined
+  void untilSignal().then((name) => {
+    code = name === 'SIGINT' ? EXIT.interrupted : EXIT.ok
+    stop.abort()
+  })
+  return {
+    signal: stop.signal,
+    get code() {
+      return code
+    },
+  }
+}

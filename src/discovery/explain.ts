@@ -38,7 +38,8 @@ export function explainEvent(
     if (own === undefined) return { function: name, verdict: 'idle', reason: idle.get(name) ?? 'it is triggered by other connectors only' } // prettier-ignore
     const trigger = matched.get(name)
     if (trigger === undefined) return { function: name, verdict: 'unmatched', patterns: own, hint: hintOf(own, message.topic) } // prettier-ignore
-    const reached = own.filter((pattern) => topicMatches(syntax, pattern, message.topic))
+    // One that is for this function alone, such as the fire of a schedule, is not chosen by its topic.
+    const reached = message.target === undefined ? own.filter((pattern) => topicMatches(syntax, pattern, message.topic)) : own // prettier-ignore
     const { filter } = trigger.settings
     if (filter === undefined || filter.test(message).kind === 'pass')
       return { function: name, verdict: 'invoked', patterns: reached, trigger }

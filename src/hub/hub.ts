@@ -17,7 +17,8 @@ import type {
 } from '../discovery/index.ts'
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
-import { systemClock } from '../sdk/index.ts'
+import type { RequestHeadOptions } from '../invoke/request-head.ts'
+import { HubError, systemClock } from '../sdk/index.ts'
 import type { Clock, Router, Source } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -27,8 +28,8 @@ import { startAdmin } from './admin.ts'
 import { functionLags, topicLags } from './backlog.ts'
 import type { AdminServer } from './admin.ts'
 import { triggerDefaults } from './config.ts'
-import type { HubConfig, InstanceConfig } from './config.ts'
-import { Inboxes } from './inboxes.ts'
+import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
+import { Inboxes, inboxPath } from './inboxes.ts'
 import { loadConnector } from './registry.ts'
 import { openState } from './state.ts'
 import type { StateFile } from './state.ts'
@@ -57,6 +58,35 @@ interface Running {
 
 const NOTHING: Router = { match: () => [] }
 const LOGGED_BODY_BYTES_MAX = 64 * 1024
+
+/** The named instances, all of them where none is named. @throws HubError HUB_USAGE */
+export function chosenInstances(config: HubConfig, names: readonly string[]): HubConfig {
+  const known = config.instances.map(({ name }) => name)
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
+      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
+    })
+  if (config.instances.length === 0)
+    throw new HubError('HUB_USAGE', 'no connector is configured', {
+      hint: 'Name a connector whose settings are in the environment (such as cron), or give a configuration with -c hub.yaml.',
+    })
+  if (names.length === 0) return config
+  return { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
+}
+
+/** What the gateway is told by every invocation for this instance. */
+export function requestHeadOptions(
+  { gateway, defaults }: HubSettings,
+  { manifest, settings }: InstanceConfig,
+): RequestHeadOptions {
+  return {
+    gatewayUrl: gateway.url,
+    connector: `${manifest.name}-connector`,
+    contentType: settings.contentType ?? defaults.contentType,
+    userAgent: `connector-hub/${VERSION}`,
+  }
+}
 
 /** What discovery and `plan` need to know of the configured instances. */
 export function wiringOptions({ settings, instances }: HubConfig): WiringOptions {
@@ -108,7 +138,7 @@ export class Hub {
     this.#watcher = options.watcher?.(this.events) ?? this.#gatewayWatcher()
     this.deadLetters = new SqliteDeadLetters(join(stateDir, 'dead-letters.db'))
     this.#state = openState(join(stateDir, 'state.db'))
-    this.#inboxes = new Inboxes({ path: join(stateDir, 'inbox.db'), clock: this.#clock, bytesMax: limits.inboxMax })
+    this.#inboxes = new Inboxes({ path: inboxPath(stateDir), clock: this.#clock, bytesMax: limits.inboxMax })
     this.#gate = new GatewayGate({
       gatewayUrl: gateway.url,
       clock: this.#clock,
@@ -219,8 +249,8 @@ export class Hub {
   }
 
   async #build(config: InstanceConfig, limits: Limits): Promise<Running> {
-    const { name, manifest, terms, settings, source: sourceConfig } = config
-    const { gateway, defaults, limits: bounds, log } = this.#config.settings
+    const { name, terms, settings, source: sourceConfig } = config
+    const { limits: bounds, log } = this.#config.settings
     const connector = await loadConnector(settings.type)
     const unsettledMax = settings.inFlightMax + settings.heldMax
     const source = connector.create(sourceConfig, {
@@ -236,10 +266,7 @@ export class Hub {
     if (terms.guarantee === 'at-most-once') this.events.note('info', 'connector.at-most-once', `${name} delivers at most once. ${terms.guaranteeNote ?? ''}`.trim()) // prettier-ignore
     const ledger = new Ledger(bounds.ledgerEntries)
     const invoker = new HttpInvoker({
-      gatewayUrl: gateway.url,
-      connector: `${manifest.name}-connector`,
-      contentType: settings.contentType ?? defaults.contentType,
-      userAgent: `connector-hub/${VERSION}`,
+      ...requestHeadOptions(this.#config.settings, config),
       connectionsMax: settings.inFlightMax,
       clock: this.#clock,
     })

@@ -194,19 +194,7 @@ export class EventQueue implements Disposable {
   }
 
   #delivery(row: Row): QueuedDelivery {
-    const message: EventMessage = {
-      id: row.id,
-      source: this.#options.name,
-      topic: row.topic,
-      body: row.body,
-      headers: JSON.parse(row.headers) as Record<string, string>,
-      attempt: row.attempt,
-      timestampMs: row.timestamp_ms,
-      ...(row.target === null ? {} : { target: row.target }),
-      ...(row.path === null ? {} : { path: row.path }),
-      ...(row.content_type === null ? {} : { contentType: row.content_type }),
-      ...(row.ordering_key === null ? {} : { orderingKey: row.ordering_key }),
-    }
+    const message = messageOf(row, this.#options.name)
     let settled: Promise<SettleResult> | undefined
     return {
       message,
@@ -255,6 +243,34 @@ export class EventQueue implements Disposable {
     const { database, name } = this.#options
     // A database that cannot forget cannot store either, and says so there.
     database.commit(() => this.#statements.forgetOld.run(name, nowMs)).catch(() => undefined)
+  }
+}
+
+/** What waits in a queue, oldest first, for whoever only looks; it may be in use by another process. */
+export function* queuedEvents({ sqlite }: Database, name: string): Iterable<EventMessage> {
+  const next = sqlite.prepare('SELECT * FROM events WHERE queue = ? AND seq > ? ORDER BY seq LIMIT 1')
+  // One at a time, so that no read stays open while somebody reads on a terminal.
+  for (let after = 0; ;) {
+    const row = next.get(name, after) as Row | undefined
+    if (row === undefined) return
+    yield messageOf(row, name)
+    after = row.seq
+  }
+}
+
+function messageOf(row: Row, source: string): EventMessage {
+  return {
+    id: row.id,
+    source,
+    topic: row.topic,
+    body: row.body,
+    headers: JSON.parse(row.headers) as Record<string, string>,
+    attempt: row.attempt,
+    timestampMs: row.timestamp_ms,
+    ...(row.target === null ? {} : { target: row.target }),
+    ...(row.path === null ? {} : { path: row.path }),
+    ...(row.content_type === null ? {} : { contentType: row.content_type }),
+    ...(row.ordering_key === null ? {} : { orderingKey: row.ordering_key }),
   }
 }
 

@@ -9,7 +9,7 @@ function rig(color = false): { view: LiveView; text: () => string; at: (ms: numb
   let written = ''
   let nowMs = Date.UTC(2026, 0, 1, 12)
   const view = new LiveView(
-    { write: (text) => void (written += text), warn: () => {}, color, warnColor: false },
+    { write: (text) => void (written += text), warn: () => {}, color, warnColor: false, isInteractive: false },
     () => nowMs,
   )
   return { view, text: () => written, at: (ms) => void (nowMs += ms) }

@@ -80,7 +80,7 @@ describe('dev', () => {
       expect(received).toBeGreaterThanOrEqual(5)
       expect(parts.reduce((sum, part) => sum + part, 0)).toBe(received)
       // The reaper follows a moment later.
-      await expect.poll(() => children.filter(isAlive), { timeout: 10_000 }).toEqual([])
+      await expect.poll(() => children.filter(isAlive)).toEqual([])
     },
   )
 
@@ -125,7 +125,7 @@ describe('gateway', () => {
     const { code, stdout, stderr } = await gateway.ended()
     expect(code).toBe(0)
     // The reaper follows a moment later.
-    await expect.poll(() => children.filter(isAlive), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => children.filter(isAlive)).toEqual([])
     expect(stdout + stderr).not.toContain('s3cret')
   })
 })
@@ -183,7 +183,7 @@ describe('run', () => {
     await using gateway = await new Gateway().start()
     gateway.functions = { waits: { topic: 'cron-function', schedule: '@every 1s' } }
     await using hub = started('hurry', { gateway_url: gateway.url })
-    await expect.poll(() => gateway.waiting.length, { timeout: 10_000 }).toBeGreaterThan(0)
+    await expect.poll(() => gateway.waiting.length).toBeGreaterThan(0)
     hub.signal('SIGTERM')
     await hub.says(/SIGTERM: letting what runs end, at most 25 s; once more to stop at once/)
     hub.signal('SIGTERM')

@@ -13,6 +13,7 @@ import { wiringOptions } from '../../hub/hub.ts'
 import { HttpInvoker } from '../../invoke/http-invoker.ts'
 import { HubError, formatSize, systemClock } from '../../sdk/index.ts'
 import { VERSION } from '../../telemetry/version.ts'
+import { ratePerSecond, wholeNumber } from '../numbers.ts'
 import { EXIT, counted, paint, printable, table } from '../output.ts'
 import type { Output } from '../output.ts'
 import { functionsOfGateway } from './sources.ts'
@@ -105,7 +106,7 @@ export async function redriveLetters(
 ): Promise<number> {
   // prettier-ignore
   const which = choiceOf(numbers, options)
-  const perSecond = options.rate === undefined ? undefined : rateOf(options.rate)
+  const perSecond = options.rate === undefined ? undefined : ratePerSecond(options.rate)
   using store = await openStore(options, env)
   const total = store.letters === undefined ? 0 : counting(store.letters, which)
   if (options.dryRun === true) {
@@ -242,18 +243,6 @@ function filterOf({ function: name, topic, connector, before }: ChoiceOptions): 
 function counting(letters: SqliteDeadLetters, which: readonly number[] | LetterFilter): number {
   if (!isNumbers(which)) return letters.count(which)
   return which.filter((number) => letters.get(number) !== undefined).length
-}
-
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text)
-  if (!/^\d{1,15}$/.test(text) || value < 1) throw new HubError('HUB_USAGE', `${name} ${text} is not a whole number from 1`, { hint: 'Write for example 20.' }) // prettier-ignore
-  return value
-}
-
-function rateOf(text: string): number {
-  const value = Number(/^(\d{1,6}(?:\.\d{1,3})?)(?:\/s)?$/.exec(text)?.[1])
-  if (Number.isNaN(value) || value <= 0) throw new HubError('HUB_USAGE', `--rate ${text} is not a number of events a second`, { hint: 'Write for example --rate 10.' }) // prettier-ignore
-  return value
 }
 
 function brief({ number, failedAtMs, function: name, reason, status, attempts, message }: StoredDeadLetter) {

@@ -1,7 +1,6 @@
 // `explain`: why an event does or does not trigger each function. Reads the wiring as `plan` does; invokes nothing.
 
 import { buildWiring, explainEvent } from '../../discovery/index.ts'
-import type { Explanation } from '../../discovery/index.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig, InstanceConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
@@ -10,6 +9,7 @@ import type { LedgerEntry } from '../../delivery/ledger.ts'
 import { HubError, formatDuration, nearest } from '../../sdk/index.ts'
 import type { EventMessage } from '../../sdk/index.ts'
 import { bodyOf, headersOf } from '../event-input.ts'
+import { verdictText } from '../event-text.ts'
 import { getEvents } from '../hub-address.ts'
 import { EXIT, counted, paint, printable } from '../output.ts'
 import type { Output } from '../output.ts'
@@ -59,7 +59,8 @@ export async function explain(options: ExplainOptions, output: Output, env: Node
   } else {
     output.write(`${paint(output.color, 'bold', printable(`${topic} on ${instance.name}`))}\n`)
     const width = Math.max(0, ...explanations.map(({ function: name }) => name.length))
-    for (const one of explanations) output.write(explanationLines(one, width, output.color))
+    for (const one of explanations)
+      output.write(`  ${printable(one.function.padEnd(width))}  ${verdictText(one, output.color)}\n`)
     output.write(`\n${counted(invoked, 'function')} of ${explanations.length} would be invoked\n`)
   }
   return invoked > 0 ? EXIT.ok : EXIT.problems
@@ -105,26 +106,4 @@ function instanceOf({ instances }: HubConfig, name: string | undefined): Instanc
     throw new HubError('HUB_USAGE', `${name} is triggered by schedules and has no topics`, { hint: 'See connector-hub cron next for its fires.' }) // prettier-ignore
   const near = nearest(name, names)
   throw new HubError('HUB_USAGE', `no connector is called ${name}`, { hint: `${near === undefined ? '' : `Did you mean ${near}? `}${given}` }) // prettier-ignore
-}
-
-function explanationLines(one: Explanation, width: number, color: boolean): string {
-  const name = printable(one.function.padEnd(width))
-  const yes = paint(color, 'green', 'yes')
-  const no = paint(color, 'red', 'no ')
-  switch (one.verdict) {
-    case 'invoked': {
-      const { mode, filter } = one.trigger.settings
-      const passed = filter === undefined ? '' : `, filter ${filter.expression} is true`
-      return `  ${name}  ${yes}  ${printable(`topic ${one.patterns.join(', ')}${passed} (${mode})`)}\n`
-    }
-    case 'filtered': {
-      const terms = one.terms.filter(({ verdict }) => verdict.kind !== 'pass')
-      const said = terms.map(({ term, verdict }) => verdict.kind === 'error' ? `filter ${term} cannot be decided: ${verdict.reason}` : `filter ${term} is false`) // prettier-ignore
-      return `  ${name}  ${no}  ${printable(`topic ${one.patterns.join(', ')} matches, ${said.join(', ')}`)}\n`
-    }
-    case 'unmatched':
-      return `  ${name}  ${no}  ${printable(`topic ${one.patterns.join(', ')} does not match${one.hint === undefined ? '' : `: ${one.hint}`}`)}\n`
-    case 'idle':
-      return `  ${name}  ${no}  ${printable(one.reason)}\n`
-  }
 }

@@ -2,8 +2,7 @@
 
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
-import { Hub } from '../../hub/hub.ts'
-import { HubError } from '../../sdk/index.ts'
+import { Hub, chosenInstances } from '../../hub/hub.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { EXIT } from '../output.ts'
@@ -21,7 +20,7 @@ export async function run(
   output: Output,
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const config = only(
+  const config = chosenInstances(
     await readHubConfig({
       env,
       types: options.config === undefined ? names : [],
@@ -57,20 +56,4 @@ export function loggerOf(config: HubConfig, output: Output): Logger {
     secretNames: [...new Set(secretNames)],
     write: (line) => output.warn(line),
   })
-}
-
-function only(config: HubConfig, names: readonly string[]): HubConfig {
-  const known = config.instances.map(({ name }) => name)
-  const unknown = names.find((name) => !known.includes(name))
-  if (unknown !== undefined)
-    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
-      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
-    })
-  if (config.instances.length === 0)
-    throw new HubError('HUB_USAGE', 'there is no connector to run', {
-      hint: 'Name some (connector-hub run cron) or give a configuration with -c hub.yaml.',
-    })
-  return names.length === 0
-    ? config
-    : { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
 }
