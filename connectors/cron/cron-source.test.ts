@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
-import { ManualClock, instanceConfig } from '../../src/sdk/index.ts'
+import { ManualClock, instanceConfig, jitterOf } from '../../src/sdk/index.ts'
 import type { Delivery, FunctionResult, LogFields, ScheduleSubscription, Source, StateStore } from '../../src/sdk/index.ts' // prettier-ignore
 import connector from './connector.ts'
-import { jitterOf } from './fire.ts'
 
 const HOUR_MS = 3_600_000
 const START = Date.UTC(2026, 0, 1)
@@ -169,7 +168,7 @@ describe('a fire', () => {
     const amounts = new Set(Array.from({ length: 50 }, (_, index) => jitterOf({ ...jittered, function: `fn-${index}` }))) // prettier-ignore
     expect(amounts.size).toBeGreaterThan(40)
     for (const amount of amounts) expect(amount >= 0 && amount < 60_000).toBe(true)
-    expect(jitterOf(jittered)).toBe(jitterOf({ ...jittered, overlap: 'forbid' }))
+    expect(jitterOf(jittered)).toBe(jitterOf(hourly({ jitterMs: 60_000, overlap: 'forbid' })))
     const running = await new Running({}).open(jittered)
     await running.clock.advance(HOUR_MS + jitterOf(jittered) - 1)
     expect(running.deliveries).toEqual([])

@@ -1,12 +1,12 @@
 // Fires functions at their times. One timer for all schedules; looks at the wall clock often enough to notice that it was
-// set or that the machine slept. Made by connector.ts; catch-up is decided in missed.ts, events are made in fire.ts.
+// set or that the machine slept. Made by connector.ts; catch-up is decided in missed-fires.ts of the SDK,
+// events are made in fire.ts.
 
-import { HubError, diffSubscriptions, errorText, formatDuration, parseSchedule, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
+import { HubError, diffSubscriptions, errorText, formatDuration, jitterOf, missedFires, parseSchedule, scheduleIdentity, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
 import type { ClockTimer, ConfigOf, Delivery, FunctionResult, ProbeReport, ScheduleSubscription, SettleResult, Settlement, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
-import { identityOf, jitterOf, messageOf, nameOf, responseText } from './fire.ts'
+import { messageOf, nameOf, responseText } from './fire.ts'
 import type { Entry, Fire } from './fire.ts'
 import type { manifest } from './manifest.ts'
-import { missedFires } from './missed.ts'
 import { Timetable } from './timetable.ts'
 
 /** A jump of the wall clock or a suspension is noticed within this; no timer is set for longer. */
@@ -64,15 +64,15 @@ export class CronSource implements Source {
   async subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
     const life = this.#life
     const target = new Map<string, ScheduleSubscription>()
-    for (const one of wanted) if (one.kind === 'schedule') target.set(identityOf(one), one)
+    for (const one of wanted) if (one.kind === 'schedule') target.set(scheduleIdentity(one), one)
     const current = new Map([...this.#entries.values()].map(({ subscription }) => [subscriptionKey(subscription), subscription])) // prettier-ignore
     const { added, removed } = diffSubscriptions(current, [...target.values()])
-    const gone = removed.filter((one) => one.kind === 'schedule' && !target.has(identityOf(one)))
+    const gone = removed.filter((one) => one.kind === 'schedule' && !target.has(scheduleIdentity(one)))
     await Promise.all(gone.map((one) => this.#remove(one as ScheduleSubscription)))
     const fresh: Promise<() => void>[] = []
     const tally = newTally()
     for (const one of added as readonly ScheduleSubscription[]) {
-      const entry = this.#entries.get(identityOf(one))
+      const entry = this.#entries.get(scheduleIdentity(one))
       fresh.push(entry === undefined ? this.#restore(one, tally) : this.#change(entry, one))
     }
     const changes = await Promise.all(fresh)
@@ -143,12 +143,12 @@ export class CronSource implements Source {
     // Without a mark, a crash before the first fire settles would be taken for a new schedule.
     if (remembers && saved === undefined) await state.set(stateKey(subscription), String(clock.now()))
     return () => {
-      if (this.#entries.has(identityOf(subscription))) return
+      if (this.#entries.has(scheduleIdentity(subscription))) return
       const nowMs = clock.now()
       entry.reachedMs = entry.savedMs = saved ?? nowMs
       if (entry.reachedMs > nowMs + STEP_BACK_MS)
         log.warn('cron.ahead', `${nameOf(subscription)} was settled up to ${iso(entry.reachedMs)}, which is still to come: it waits until then, because the same fire is not made twice. If the clock was wrong, remove the schedule and add it again.`) // prettier-ignore
-      this.#entries.set(identityOf(subscription), entry)
+      this.#entries.set(scheduleIdentity(subscription), entry)
       log.info('cron.added', `Added: ${nameOf(subscription)}`, { function: subscription.function })
       this.#catchUp(entry, nowMs - entry.jitterMs, tally)
       this.#plan(entry)
@@ -187,7 +187,7 @@ export class CronSource implements Source {
   }
 
   async #remove(subscription: ScheduleSubscription): Promise<void> {
-    const entry = this.#entries.get(identityOf(subscription))
+    const entry = this.#entries.get(scheduleIdentity(subscription))
     if (entry === undefined) return
     this.#forget(entry)
     this.#context.log.info('cron.removed', `Removed: ${nameOf(subscription)}`, { function: subscription.function })
@@ -199,7 +199,7 @@ export class CronSource implements Source {
     entry.removed = true
     if (entry.slot !== undefined) entry.slot.cancelled = true
     for (const fire of entry.open.values()) this.#waiting.delete(fire)
-    this.#entries.delete(identityOf(entry.subscription))
+    this.#entries.delete(scheduleIdentity(entry.subscription))
   }
 
   // --- time -----------------------------------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ export class CronSource implements Source {
 }
 
 function stateKey(subscription: ScheduleSubscription): string {
-  return `settled ${identityOf(subscription)}`
+  return `settled ${scheduleIdentity(subscription)}`
 }
 
 function iso(ms: number): string {

@@ -1,8 +1,6 @@
 // One fire of one schedule, and what it looks like as an event and in the log (OpenFaaS contract, cron-connector).
 
-import { createHash } from 'node:crypto'
-
-import { HeaderWriter } from '../../src/sdk/index.ts'
+import { HeaderWriter, scheduleIdentity } from '../../src/sdk/index.ts'
 import type { EventMessage, FunctionResult, Schedule, ScheduleSubscription } from '../../src/sdk/index.ts'
 import type { Slot } from './timetable.ts'
 
@@ -38,23 +36,12 @@ export interface Fire {
   startedAt: number | undefined
 }
 
-/** One schedule of one function: what state is kept by. */
-export function identityOf({ function: name, expression }: ScheduleSubscription): string {
-  return `${name}/${expression}`
-}
-
-/** A stable share of `jitterMs`, spread over functions and expressions. */
-export function jitterOf(subscription: ScheduleSubscription): number {
-  const hash = createHash('sha256').update(identityOf(subscription)).digest().readUInt32BE(0)
-  return Math.floor((hash / 2 ** 32) * subscription.jitterMs)
-}
-
 /** `cron:billing.prod/0 9 * * *@2026-01-01T09:00:00Z`: equal on every replica and after every restart. */
 export function messageOf(fire: Fire, instance: string): EventMessage {
   const { subscription } = fire.entry
   const at = new Date(fire.plannedMs).toISOString().replace('.000Z', 'Z')
   return {
-    id: `${instance}:${identityOf(subscription)}@${at}`,
+    id: `${instance}:${scheduleIdentity(subscription)}@${at}`,
     source: instance,
     topic: 'cron-function',
     target: subscription.function,

@@ -1,6 +1,6 @@
 // What the cron connector promises and what can be configured.
 
-import { defineManifest, field } from '../../src/sdk/index.ts'
+import { CATCH_UP_DEFAULTS, defineManifest, field } from '../../src/sdk/index.ts'
 import { check } from './check.ts'
 
 export const fields = {
@@ -18,12 +18,12 @@ export const fields = {
   }),
   catchUpWindow: field.duration({
     description: 'Missed fires older than this are not caught up.',
-    default: '24h',
+    default: CATCH_UP_DEFAULTS.catchUpWindow,
     minMs: 1000,
   }),
   catchUpMax: field.integer({
     description: 'Most fires of one schedule that catch-up all makes at once; the newest ones are kept.',
-    default: 100,
+    default: CATCH_UP_DEFAULTS.catchUpMax,
     min: 1,
     max: 10_000,
   }),

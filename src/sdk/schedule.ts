@@ -4,7 +4,7 @@
 import { HubError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import { nextWallTime, parseCronFields, type CronFields } from './schedule-fields.ts'
-import { INSTANT_MAX_MS, timeZone, type OffsetPiece, type TimeZone } from './time-zone.ts'
+import { INSTANT_MAX_MS, timeZone, wallClock, wallText, type OffsetPiece, type TimeZone } from './time-zone.ts'
 import { parseDuration } from './units.ts'
 
 const EXPRESSION_CHARS_MAX = 1024
@@ -56,8 +56,8 @@ export interface Schedule {
   readonly zone: string
   /** The first fire strictly after `afterMs` (Unix milliseconds) and not before 1970; undefined: never again (30 February). */
   next(afterMs: number): number | undefined
-  /** The next `count` fires after `afterMs`, with what clock changes do to them; skipped ones count. */
-  upcoming(afterMs: number, count: number): readonly UpcomingFire[]
+  /** The next `count` fires after `afterMs`, up to and including `untilMs`, with what clock changes do to them; skipped ones count. */
+  upcoming(afterMs: number, count: number, untilMs?: number): readonly UpcomingFire[]
 }
 
 /**
@@ -157,10 +157,15 @@ class IntervalSchedule implements Schedule {
     return atMs <= INSTANT_MAX_MS ? atMs : undefined
   }
 
-  upcoming(afterMs: number, count: number): readonly UpcomingFire[] {
+  upcoming(afterMs: number, count: number, untilMs = INSTANT_MAX_MS): readonly UpcomingFire[] {
     const fires: UpcomingFire[] = []
-    for (let atMs = this.next(afterMs); atMs !== undefined && fires.length < count; atMs = this.next(atMs))
-      fires.push({ atMs, local: wallText(atMs + this.#zone.pieceAt(atMs).offsetMs), fires: true })
+    for (
+      let atMs = this.next(afterMs);
+      atMs !== undefined && atMs <= untilMs && fires.length < count;
+      atMs = this.next(atMs)
+    )
+      // prettier-ignore
+      fires.push({ atMs, local: wallClock(this.#zone, atMs), fires: true })
     return fires
   }
 }
@@ -194,13 +199,14 @@ class CronSchedule implements Schedule {
     return undefined
   }
 
-  upcoming(afterMs: number, count: number): readonly UpcomingFire[] {
+  upcoming(afterMs: number, count: number, untilMs = INSTANT_MAX_MS): readonly UpcomingFire[] {
     const fires: UpcomingFire[] = []
     let fromMs = Math.max(0, afterMs)
     while (fires.length < count) {
       const nextMs = this.next(fromMs)
-      if (!this.#everyHour) fires.push(...this.#skipped(fromMs, nextMs ?? fromMs + SEARCH_MS, count - fires.length))
-      if (nextMs === undefined || fires.length >= count) break
+      const gapsMs = Math.min(nextMs ?? fromMs + SEARCH_MS, untilMs)
+      if (!this.#everyHour) fires.push(...this.#skipped(fromMs, gapsMs, count - fires.length))
+      if (nextMs === undefined || nextMs > untilMs || fires.length >= count) break
       fires.push(this.#described(nextMs))
       fromMs = nextMs
     }
@@ -243,8 +249,4 @@ class CronSchedule implements Schedule {
     }
     return skipped
   }
-}
-
-function wallText(wallMs: number): string {
-  return new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ')
 }

@@ -52,6 +52,37 @@ export function timeZone(name: string): TimeZone | undefined {
   return zone
 }
 
+/** `2026-03-29 01:30:00` of a wall time, given as the Unix milliseconds at which a clock in UTC shows it. */
+export function wallText(wallMs: number): string {
+  return new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ')
+}
+
+/** What a clock in the zone shows at an instant. */
+export function wallClock(zone: TimeZone, instantMs: number): string {
+  return wallText(instantMs + zone.pieceAt(instantMs).offsetMs)
+}
+
+/** No zone is further from UTC than this. */
+const OFFSET_MAX_MS = 26 * 3_600_000
+
+/** When a clock in the zone shows a wall time: once, twice where clocks go back, or not at all, and then when they go forward over it. */
+export function instantsOf(
+  zone: TimeZone,
+  wallMs: number,
+): { readonly shown: readonly number[]; readonly skippedAtMs: number | undefined } {
+  // prettier-ignore
+  const shown: number[] = []
+  let skippedAtMs: number | undefined
+  let piece = zone.pieceAt(Math.max(0, wallMs - OFFSET_MAX_MS))
+  for (; piece.startMs <= wallMs + OFFSET_MAX_MS; piece = zone.pieceAt(piece.endMs)) {
+    const atMs = wallMs - piece.offsetMs
+    if (atMs >= piece.startMs && atMs < piece.endMs) shown.push(atMs)
+    if (wallMs >= piece.startMs + piece.previousOffsetMs && atMs < piece.startMs) skippedAtMs = piece.startMs
+    if (piece.endMs >= INSTANT_MAX_MS) break
+  }
+  return { shown, skippedAtMs }
+}
+
 const utc: TimeZone = {
   name: 'UTC',
   pieceAt: () => ({ startMs: 0, endMs: INSTANT_MAX_MS, offsetMs: 0, previousOffsetMs: 0 }),

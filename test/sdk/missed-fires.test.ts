@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { parseSchedule } from '../../src/sdk/index.ts'
-import { missedFires } from './missed.ts'
+import { missedFires, parseSchedule } from '../../src/sdk/index.ts'
 
 const EXPRESSIONS = ['* * * * *', '*/7 * * * *', '@hourly', '@every 90s', '0 3 * * *', 'CRON_TZ=Europe/London 30 1 * * *', '0 0 30 2 *'] // prettier-ignore
 const DAY_MS = 86_400_000

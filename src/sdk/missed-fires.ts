@@ -1,7 +1,11 @@
-// Which of the fires that were missed are made up for. Pure. Called by the source after it was away: stopped, suspended,
-// or over a jump of the wall clock.
+// Which of the fires that were missed are made up for. Pure. Called by the cron source after it was away: stopped,
+// suspended, or over a jump of the wall clock; and by `cron next --simulate-down`, which shows what it will do.
 
-import type { CatchUpPolicy, Schedule } from '../../src/sdk/index.ts'
+import type { Schedule } from './schedule.ts'
+import type { CatchUpPolicy } from './subscription.ts'
+
+/** Where the configuration says nothing else. */
+export const CATCH_UP_DEFAULTS = { catchUpWindow: '24h', catchUpMax: 100 } as const
 
 export interface CatchUpLimits {
   readonly policy: CatchUpPolicy
