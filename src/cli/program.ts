@@ -3,13 +3,14 @@
 import { Command, CommanderError, Option } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
-import type { ChoiceOptions, RedriveOptions, StoreOptions } from './commands/dead-letters.ts'
+import type { RedriveOptions } from './commands/dead-letters.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { DryRunOptions } from './commands/dry-run.ts'
 import type { EmitOptions } from './commands/emit.ts'
 import type { ExplainOptions } from './commands/explain.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
+import type { ChoiceOptions, PlaceOptions } from './letter-places.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -241,13 +242,15 @@ export async function execute(args: readonly string[], output: Output, env: Node
     })
 
   const letters = program.command('dead-letters').description('work with what could not be delivered')
-  const inStore = (command: Command): Command =>
+  const placed = (command: Command): Command =>
     command
       .addOption(CONFIG)
-      .option('--state-dir <dir>', 'where the store is; default: that of the configuration')
+      .option('--state-dir <dir>', 'where the store of the hub is; default: that of the configuration')
+      .option('--broker <instance>', 'instead: those that the broker of this connector keeps')
+      .option('--place <names...>', 'queues or topics there that hold them, where the configuration does not say')
       .option('--json', 'for machines')
   const chosen = (command: Command): Command =>
-    inStore(
+    placed(
       command
         .option('--function <name>', 'of this function, by its full name')
         .option('--topic <topic>', 'of this topic')
@@ -260,17 +263,14 @@ export async function execute(args: readonly string[], output: Output, env: Node
       const { listLetters } = await import('./commands/dead-letters.ts')
       code = await listLetters(options, output, env)
     })
-  inStore(letters.command('show').description('show one with its headers and body').argument('<number>'))
+  placed(letters.command('show').description('show one with its headers and body').argument('<id>'))
     .addHelpText('after', '\nExample:\n  connector-hub dead-letters show 7')
-    .action(async (number: string, options: StoreOptions) => {
+    .action(async (id: string, options: PlaceOptions) => {
       const { showLetter } = await import('./commands/dead-letters.ts')
-      code = await showLetter(number, options, output, env)
+      code = await showLetter(id, options, output, env)
     })
   chosen(
-    letters
-      .command('redrive')
-      .description('send them again, each to the function that failed')
-      .argument('[numbers...]'),
+    letters.command('redrive').description('send them again, each to the function that failed').argument('[ids...]'),
   )
     .option('--all', 'all of them')
     .option('--rate <n/s>', 'events a second, at most')
@@ -279,17 +279,17 @@ export async function execute(args: readonly string[], output: Output, env: Node
       'after',
       '\nExample:\n  connector-hub dead-letters redrive --function billing.openfaas-fn --rate 10/s --dry-run',
     )
-    .action(async (numbers: string[], options: RedriveOptions) => {
+    .action(async (ids: string[], options: RedriveOptions) => {
       const { redriveLetters } = await import('./commands/dead-letters.ts')
-      code = await redriveLetters(numbers, options, output, env)
+      code = await redriveLetters(ids, options, output, env)
     })
-  chosen(letters.command('purge').description('delete them for good').argument('[numbers...]'))
+  chosen(letters.command('purge').description('delete them for good').argument('[ids...]'))
     .option('--all', 'all of them')
     .option('--dry-run', 'only say how many')
     .addHelpText('after', '\nExample:\n  connector-hub dead-letters purge --before 2026-01-01T00:00:00Z --dry-run')
-    .action(async (numbers: string[], options: RedriveOptions) => {
+    .action(async (ids: string[], options: RedriveOptions) => {
       const { purgeLetters } = await import('./commands/dead-letters.ts')
-      code = await purgeLetters(numbers, options, output, env)
+      code = await purgeLetters(ids, options, output, env)
     })
 
   try {

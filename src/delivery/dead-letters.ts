@@ -9,17 +9,6 @@ export interface DeadLetterSink {
   put(letter: DeadLetter): Promise<void>
 }
 
-/** Which letters are meant; what is left out does not matter. */
-export interface LetterFilter {
-  /** Full name. */
-  readonly function?: string | undefined
-  readonly topic?: string | undefined
-  /** Connector instance. */
-  readonly source?: string | undefined
-  /** Unix milliseconds: failed before this. */
-  readonly beforeMs?: number | undefined
-}
-
 /** A letter with its number in the store. */
 export interface StoredDeadLetter extends DeadLetter {
   readonly number: number
@@ -63,28 +52,14 @@ interface Row {
   readonly body: Uint8Array
 }
 
-const WHERE = '(?1 IS NULL OR function = ?1) AND (?2 IS NULL OR topic = ?2) AND (?3 IS NULL OR source = ?3) AND (?4 IS NULL OR failed_at_ms < ?4)' // prettier-ignore
-
-function parameters({
-  function: name,
-  topic,
-  source,
-  beforeMs,
-}: LetterFilter): [string | null, string | null, string | null, number | null] {
-  // prettier-ignore
-  return [name ?? null, topic ?? null, source ?? null, beforeMs ?? null]
-}
-
 /** Dead letters in the embedded store. Several processes may have it open. */
 export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   readonly #database: Database
   readonly #insert
   readonly #list
   readonly #count
-  readonly #get
   readonly #last
   readonly #remove
-  readonly #purge
   readonly #update
 
   /** @throws HubError HUB_STATE_UNUSABLE */
@@ -95,12 +70,10 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
       `INSERT INTO dead_letters (failed_at_ms, function, reason, status, attempts, event_id, source, topic, content_type,
         headers, ordering_key, path, timestamp_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#list = sqlite.prepare(`SELECT * FROM dead_letters WHERE number > ?5 AND ${WHERE} ORDER BY number LIMIT ?6`)
-    this.#count = sqlite.prepare(`SELECT count(*) AS count FROM dead_letters WHERE ${WHERE}`)
-    this.#get = sqlite.prepare('SELECT * FROM dead_letters WHERE number = ?')
+    this.#list = sqlite.prepare('SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?')
+    this.#count = sqlite.prepare('SELECT count(*) AS count FROM dead_letters')
     this.#last = sqlite.prepare('SELECT max(number) AS last FROM dead_letters')
     this.#remove = sqlite.prepare('DELETE FROM dead_letters WHERE number = ?')
-    this.#purge = sqlite.prepare(`DELETE FROM dead_letters WHERE ${WHERE}`)
     this.#update = sqlite.prepare('UPDATE dead_letters SET reason = ?, status = ?, attempts = attempts + 1, failed_at_ms = ? WHERE number = ?') // prettier-ignore
   }
 
@@ -127,17 +100,12 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   }
 
   /** Up to `limit` letters after number `after`, oldest first. */
-  list(limit: number, after = 0, filter: LetterFilter = {}): readonly StoredDeadLetter[] {
-    return (this.#list.all(...parameters(filter), after, limit) as unknown as Row[]).map(fromRow)
+  list(limit: number, after = 0): readonly StoredDeadLetter[] {
+    return (this.#list.all(after, limit) as unknown as Row[]).map(fromRow)
   }
 
-  count(filter: LetterFilter = {}): number {
-    return (this.#count.get(...parameters(filter)) as { count: number }).count
-  }
-
-  get(number: number): StoredDeadLetter | undefined {
-    const row = this.#get.get(number) as unknown as Row | undefined
-    return row === undefined ? undefined : fromRow(row)
+  count(): number {
+    return (this.#count.get() as { count: number }).count
   }
 
   /** Of the newest letter there is; 0 when there is none. */
@@ -148,14 +116,6 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   /** Resolves once durable; false when it was gone already. */
   async remove(number: number): Promise<boolean> {
     return await this.#database.commit(() => this.#remove.run(number).changes > 0)
-  }
-
-  /** Resolves with how many were deleted, once that is durable. */
-  async purge(which: readonly number[] | LetterFilter): Promise<number> {
-    return await this.#database.commit(() => {
-      if (!isNumbers(which)) return Number(this.#purge.run(...parameters(which)).changes)
-      return which.reduce((sum, number) => sum + Number(this.#remove.run(number).changes), 0)
-    })
   }
 
   /** One more attempt has failed, for this reason. Resolves once durable. */
@@ -170,11 +130,6 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
-}
-
-/** Letters by their numbers, and not by what they have in common. */
-export function isNumbers(which: readonly number[] | LetterFilter): which is readonly number[] {
-  return Array.isArray(which)
 }
 
 function fromRow(row: Row): StoredDeadLetter {

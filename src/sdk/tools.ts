@@ -96,4 +96,6 @@ export interface HeldLetter {
   readonly letter: DeadLetter
   /** For good. Resolves once the broker has confirmed it; several may be on their way. @throws HubError */
   remove(): Promise<void>
+  /** It was sent again and failed again, for this reason. Absent where the place cannot be told: it stays as it was. */
+  failedAgain?(reason: string, status: number | undefined): Promise<void>
 }
