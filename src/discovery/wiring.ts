@@ -154,21 +154,31 @@ class WiringPlan {
     used: Set<TriggerSettings>,
   ): boolean {
     this.#checkInstances(info, annotations, findings)
-    for (const topic of annotations.topics) this.#checkTopic(info, 'topic', topic, this.#topicBuilders, findings)
+    /** Topics for all connectors that none has taken yet, with what the first one said. */
+    const refused = new Map<string, string>()
+    const taken = new Set<string>()
     let wired = false
     for (const builder of this.#topicBuilders) {
       const { name, topicSyntax } = builder.instance
-      const own = annotations.topicsByInstance.get(name) ?? []
-      for (const topic of own) this.#checkTopic(info, `topic.${name}`, topic, [builder], findings)
-      // Checked above for findings; a broken filter makes no trigger, because it must not fail open.
-      if (annotations.filterBroken) continue
-      const topics = new Set(
-        [...annotations.topics, ...own].filter((topic) => topicProblem(topicSyntax, topic) === undefined),
-      )
-      if (topics.size === 0) continue
+      const topics = new Set<string>()
+      for (const topic of annotations.topics) {
+        const problem = topicProblem(topicSyntax, topic)
+        if (problem === undefined) topics.add(topic)
+        else if (!refused.has(topic)) refused.set(topic, `${problem} (connector ${name})`)
+      }
+      for (const topic of topics) taken.add(topic)
+      for (const topic of annotations.topicsByInstance.get(name) ?? []) {
+        const problem = topicProblem(topicSyntax, topic)
+        if (problem === undefined) topics.add(topic)
+        else findings.push(topicFinding(info, `topic.${name}`, topic, `${problem} (connector ${name})`))
+      }
+      // A broken filter makes no trigger, because it must not fail open.
+      if (topics.size === 0 || annotations.filterBroken) continue
       used.add(builder.addTopics(info, annotations, topics).settings)
       wired = true
     }
+    // A topic is at fault only when no connector takes it.
+    for (const [topic, problem] of refused) if (!taken.has(topic)) findings.push(topicFinding(info, 'topic', topic, problem)) // prettier-ignore
     return wired
   }
 
@@ -188,33 +198,6 @@ class WiringPlan {
     return true
   }
 
-  /** A topic is at fault only when no connector that it is for accepts it. */
-  #checkTopic(
-    info: FunctionInfo,
-    key: string,
-    topic: string,
-    builders: readonly InstanceBuilder[],
-    findings: Finding[],
-  ): void {
-    let problem: string | undefined
-    for (const { instance } of builders) {
-      const found = topicProblem(instance.topicSyntax, topic)
-      if (found === undefined) return
-      problem ??= `${found} (connector ${instance.name})`
-    }
-    if (problem !== undefined)
-      findings.push(
-        annotationFinding(
-          info,
-          'error',
-          key,
-          `is left out for "${topic}": ${problem}`,
-          "Correct the topic; the connector's README states its syntax.",
-          'HUB_TOPIC_INVALID',
-        ),
-      )
-  }
-
   #checkInstances(info: FunctionInfo, { topicsByInstance }: FunctionAnnotations, findings: Finding[]): void {
     for (const name of topicsByInstance.keys()) {
       const instance = this.#options.instances.find((candidate) => candidate.name === name)
@@ -231,6 +214,11 @@ class WiringPlan {
       findings.push(annotationFinding(info, 'warning', `topic.${name}`, what, hint, 'HUB_ANNOTATION_INVALID'))
     }
   }
+}
+
+function topicFinding(info: FunctionInfo, key: string, topic: string, problem: string): Finding {
+  const hint = "Correct the topic; the connector's README states its syntax."
+  return annotationFinding(info, 'error', key, `is left out for "${topic}": ${problem}`, hint, 'HUB_TOPIC_INVALID')
 }
 
 function idleReason({ annotations }: FunctionInfo, read: FunctionAnnotations, { instances }: WiringOptions): string {

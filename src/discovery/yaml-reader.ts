@@ -27,13 +27,11 @@ export class YamlFile {
   constructor(path: string) {
     this.path = path
     this.#lines = new LineCounter()
-    this.#document = parseDocument(readText(path), { lineCounter: this.#lines, prettyErrors: false })
+    // The library compares each key with all before it, seconds for ten thousand functions; here `entries` does it.
+    this.#document = parseDocument(readText(path), { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false })
     const [error] = this.#document.errors
-    if (error === undefined) return
-    const { line, col } = this.#lines.linePos(error.pos[0])
-    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}:${line}:${col}: ${error.message.split('\n')[0]}`, {
-      hint: 'Correct the YAML there; values with ":", "{" or "#" need quotes.',
-    })
+    if (error !== undefined)
+      throw this.#broken(error.pos[0], error.message.split('\n')[0] ?? '', 'Correct the YAML there; values with ":", "{" or "#" need quotes.') // prettier-ignore
   }
 
   get root(): Node | null {
@@ -45,7 +43,10 @@ export class YamlFile {
     return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) }
   }
 
-  /** The entries of a mapping, aliases and `<<` merges resolved; undefined when it is none. */
+  /**
+   * The entries of a mapping, aliases and `<<` merges resolved; undefined when it is none.
+   * @throws HubError HUB_CONFIG_UNREADABLE when a key stands there twice
+   */
   entries(node: Node | null | undefined, depth = 0): Map<string, YamlEntry> | undefined {
     const map = this.#resolve(node)
     if (!isMap(map)) return undefined
@@ -55,8 +56,10 @@ export class YamlFile {
       const keyNode = key as Node | null
       const name = this.text(keyNode)
       if (name === undefined) continue
-      if (name !== '<<') entries.set(name, { position: this.position(keyNode), value: value as Node | null })
-      else if (depth < MERGE_DEPTH_MAX)
+      if (name !== '<<') {
+        if (entries.has(name)) throw this.#broken(keyNode?.range?.[0] ?? 0, `the key ${name} stands there twice`, 'Remove one of them.') // prettier-ignore
+        entries.set(name, { position: this.position(keyNode), value: value as Node | null })
+      } else if (depth < MERGE_DEPTH_MAX)
         for (const source of this.items(value as Node | null) ?? [value as Node | null])
           for (const [inner, entry] of this.entries(source, depth + 1) ?? [])
             if (!merged.has(inner)) merged.set(inner, entry)
@@ -79,6 +82,11 @@ export class YamlFile {
     if (typeof scalar.value === 'string') return scalar.value
     if (scalar.value === null) return ''
     return scalar.source ?? JSON.stringify(scalar.value)
+  }
+
+  #broken(offset: number, what: string, hint: string): HubError {
+    const { line, col } = this.#lines.linePos(offset)
+    return new HubError('HUB_CONFIG_UNREADABLE', `${this.path}:${line}:${col}: ${what}`, { hint })
   }
 
   #resolve(node: Node | null | undefined): Node | null | undefined {

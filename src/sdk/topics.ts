@@ -64,6 +64,8 @@ export function topicProblem(syntax: TopicSyntax, pattern: string): string | und
   if (syntax === 'amqp' && Buffer.byteLength(pattern) > AMQP_KEY_BYTES_MAX)
     return `a binding key has at most ${AMQP_KEY_BYTES_MAX} bytes`
   const { separator, one, many, manyAnywhere } = RULES[syntax]
+  // Most topics are plain, and then only NATS has something to say about them.
+  if (syntax !== 'nats' && !pattern.includes(many) && (one === undefined || !pattern.includes(one))) return undefined
   const levels = pattern.split(separator)
   for (const [index, level] of levels.entries()) {
     if (level === '' && syntax === 'nats') return 'a subject must not have empty tokens'
@@ -100,9 +102,9 @@ export function matchPattern(syntax: TopicSyntax, pattern: string): string {
 export function hasWildcard(syntax: TopicSyntax, pattern: string): boolean {
   if (syntax === 'exact') return false
   const { separator, one, many } = RULES[syntax]
-  return matchPattern(syntax, pattern)
-    .split(separator)
-    .some((level) => level === one || level === many)
+  const plain = matchPattern(syntax, pattern)
+  if (!plain.includes(many) && (one === undefined || !plain.includes(one))) return false
+  return plain.split(separator).some((level) => level === one || level === many)
 }
 
 /** Does a concrete `topic` match a valid `pattern`? */

@@ -185,7 +185,7 @@ configuration:
   test.each([
     ['is not there', undefined, /no such file/],
     ['is not YAML', 'functions:\n  a: [\n', /:\d+:\d+: /],
-    ['names a function twice', 'functions:\n  a: {}\n  a: {}\n', /:3:3: .*unique/],
+    ['names a function twice', 'functions:\n  a: {}\n  a: {}\n', /:3:3: the key a stands there twice/],
     ['is a list', '- a\n', /:1:1: .*mapping/],
     ['is empty', '', /:1:1: /],
     ['has no functions', 'version: 1.0\n', /functions must be a mapping/],
