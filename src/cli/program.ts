@@ -8,8 +8,10 @@ import type { DoctorOptions } from './commands/doctor.ts'
 import type { DryRunOptions } from './commands/dry-run.ts'
 import type { EmitOptions } from './commands/emit.ts'
 import type { ExplainOptions } from './commands/explain.ts'
+import type { LintOptions, PlanOptions } from './commands/plan.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
+import type { CronNextOptions } from './commands/cron-next.ts'
 import type { ChoiceOptions, PlaceOptions } from './letter-places.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
 import type { Output } from './output.ts'
@@ -17,6 +19,7 @@ import type { Output } from './output.ts'
 /** Of every command that reads the wiring. */
 const CONFIG = new Option('-c, --config <file>', 'hub.yaml')
 const STACK = new Option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+const STRICT = new Option('--strict', 'end with 1 for warnings, too')
 const GATEWAY = new Option('--gateway <url>', 'list the functions of this gateway')
 
 /** Runs one command line and returns its exit code. Never throws. */
@@ -74,14 +77,13 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(STACK)
     .addOption(GATEWAY)
     .option('--against <plan.json>', 'print only what is different from a plan that --json wrote earlier')
+    .addOption(STRICT)
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub plan --stack stack.yaml')
-    .action(
-      async (options: { config?: string; stack?: string[]; gateway?: string; against?: string; json?: boolean }) => {
-        const { plan } = await import('./commands/plan.ts')
-        code = await plan(options, output, env)
-      },
-    )
+    .action(async (options: PlanOptions) => {
+      const { plan } = await import('./commands/plan.ts')
+      code = await plan(options, output, env)
+    })
 
   program
     .command('dry-run')
@@ -152,9 +154,10 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .description('check configuration and annotations, without network')
     .addOption(CONFIG)
     .option('--stack <files...>', 'stack files')
+    .addOption(STRICT)
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub lint -c hub.yaml --stack stack.yaml')
-    .action(async (options: { config?: string; stack?: string[]; json?: boolean }) => {
+    .action(async (options: LintOptions) => {
       const { lint } = await import('./commands/plan.ts')
       code = await lint(options, output, env)
     })
@@ -221,12 +224,24 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('--count <n>', 'how many', '5')
     .option('--from <date>', 'ISO date to start after; default: now')
     .option('--zone <zone>', 'time zone of an expression that names none')
+    .option(
+      '--simulate-down <window>',
+      'show what becomes of the fires while the hub is away: 02:10-05:40, or two ISO dates with / between them',
+    ) // prettier-ignore
+    .option('--catch-up <policy>', 'then: none, last or all; default: each of them')
+    .option('--overlap <policy>', 'then: allow, forbid or replace')
+    .option('--takes <duration>', 'then: how long the function is busy with a fire')
+    .option('--jitter <duration>', 'then: connector.jitter of the function')
+    .option('--function <name>', 'then: its full name, which the jitter goes by')
+    .option('--catch-up-window <duration>', 'then: older fires are not made up for; default: 24h')
+    .option('--catch-up-max <n>', 'then: most fires that all makes up for; default: 100')
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  connector-hub cron next "30 1 * * *" --zone Europe/London --from 2026-03-27T00:00:00Z',
+      '\nExample:\n  connector-hub cron next "30 1 * * *" --zone Europe/London --from 2026-03-27T00:00:00Z' +
+        '\n  connector-hub cron next "*/20 * * * *" --simulate-down 02:10-05:40 --catch-up last',
     )
-    .action(async (expression: string, options: { count: string; from?: string; zone?: string; json?: boolean }) => {
+    .action(async (expression: string, options: CronNextOptions) => {
       const { cronNext } = await import('./commands/cron-next.ts')
       code = cronNext(expression, options, output, Date.now())
     })

@@ -1,15 +1,19 @@
 // `cron next`: the coming fires of an expression, with what the change of clocks does to them.
 
 import { HubError, parseSchedule } from '../../sdk/index.ts'
-import { EXIT, paint, table } from '../output.ts'
+import { EXIT, table } from '../output.ts'
 import type { Output } from '../output.ts'
+import { cronAway } from './cron-away.ts'
+import type { AwayOptions } from './cron-away.ts'
 
-export interface CronNextOptions {
+export interface CronNextOptions extends AwayOptions {
   readonly count: string
   readonly from?: string
   readonly zone?: string
-  readonly json?: boolean
 }
+
+/** Say nothing without --simulate-down. */
+const OF_AWAY = ['catchUp', 'overlap', 'jitter', 'function', 'takes', 'catchUpWindow', 'catchUpMax'] as const
 
 const COUNT_MAX = 1000
 
@@ -26,6 +30,10 @@ export function cronNext(expression: string, options: CronNextOptions, output: O
       hint: 'Write an ISO date such as 2026-03-29T00:00:00Z.',
     })
   const schedule = parseSchedule(expression, options.zone === undefined ? {} : { defaultZone: options.zone })
+  if (options.simulateDown !== undefined) return cronAway(schedule, options, count, fromMs, output)
+  const idle = OF_AWAY.find((one) => options[one] !== undefined)
+  if (idle !== undefined)
+    throw new HubError('HUB_USAGE', `--${idle.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is of --simulate-down`, { hint: 'Say when the hub is away, for example --simulate-down 02:10-05:40.' }) // prettier-ignore
   const fires = schedule.upcoming(fromMs, count)
   if (options.json === true) {
     output.write(
@@ -38,7 +46,7 @@ export function cronNext(expression: string, options: CronNextOptions, output: O
     return EXIT.problems
   }
   const rows = fires.map(({ atMs, local, fires: does, note }) => [
-    does ? new Date(atMs).toISOString() : paint(output.color, 'yellow', 'skipped'),
+    does ? new Date(atMs).toISOString() : 'skipped',
     local,
     note ?? '',
   ])
