@@ -1,7 +1,7 @@
 // What the Kafka connector promises and what can be configured.
 
 import { defineManifest, field, tlsFields } from '../../src/sdk/index.ts'
-import { check } from './check.ts'
+import { check, patternOf } from './check.ts'
 
 export const fields = {
   brokers: field.list({
@@ -149,4 +149,5 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
+  reads: ({ topics }) => topics?.map((entry) => patternOf(entry) ?? entry),
 })

@@ -129,4 +129,5 @@ export const manifest = defineManifest({
   variants,
   fields,
   check,
+  reads: ({ topics }) => topics,
 })

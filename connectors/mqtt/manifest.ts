@@ -101,4 +101,6 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
+  reads: ({ topics, trimChannelKey }) =>
+    topics?.map((topic) => (trimChannelKey ? topic.slice(topic.indexOf('/') + 1) : topic)),
 })

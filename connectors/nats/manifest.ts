@@ -12,6 +12,11 @@ export function queueGroupOf({ queueGroup }: { readonly queueGroup: string }): s
   return queueGroup === '' || queueGroup === NO_GROUP ? undefined : queueGroup
 }
 
+/** What the names of durable consumers begin with. */
+export function durableOf({ durable }: { readonly durable: string | undefined }, instance: string): string {
+  return durable ?? `connector-hub-${instance}`
+}
+
 export const fields = {
   servers: field.list({
     description: 'Addresses of the servers, one of which is used: nats://host:4222, tls://host:4222 or a host alone.',
@@ -143,4 +148,5 @@ export const manifest = defineManifest({
   variants,
   fields,
   check,
+  reads: ({ topics }) => topics,
 })

@@ -126,4 +126,5 @@ export const manifest = defineManifest({
   },
   fields,
   check,
+  reads: ({ hooks }) => hooks.map(({ name }) => name),
 })

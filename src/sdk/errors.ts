@@ -88,6 +88,14 @@ export const ERROR_CODES = {
     meaning: 'A topic that functions ask for is not at the broker; the others keep working.',
     fix: 'Create it at the broker, or correct the topic annotation of the function.',
   },
+  HUB_TOPIC_UNREAD: {
+    meaning: "A function's topic is none of those that its connectors are set to read.",
+    fix: 'Add it to `topics` (or `hooks`) of the connector, or correct the annotation.',
+  },
+  HUB_TOPIC_UNUSED: {
+    meaning: 'A connector is set to read a topic that no function has.',
+    fix: 'Annotate a function with it, or take it out of `topics` (or `hooks`).',
+  },
   HUB_SCHEDULE_INVALID: {
     meaning: 'A schedule expression cannot be parsed.',
     fix: 'Use five fields (minute hour day month weekday), @every 30s or @hourly; try it with `connector-hub cron next`.',

@@ -53,6 +53,8 @@ export interface Manifest<F extends Fields = Fields> extends Terms {
   /** Every one that applies counts, later ones over earlier ones. */
   readonly variants?: readonly Variant<F>[]
   readonly fields: F
+  /** Topics in the connector's own syntax, or patterns of names, that it reads whatever annotations say; undefined: what they say. */
+  reads?(config: ConfigOf<F>): readonly (string | RegExp)[] | undefined
   /** What no field can see by itself, such as two that belong together. Undefined: nothing is wrong. Touches nothing. */
   check?(config: ConfigOf<F>): ConfigFault | undefined
 }

@@ -121,6 +121,37 @@ interface Node<T> {
   values: T[] | undefined
 }
 
+/** Can a topic match both of two valid patterns? What `$` and ObjectAccessed are spared is not looked at. */
+export function topicsOverlap(syntax: TopicSyntax, left: string, right: string): boolean {
+  const [one, other] = [matchPattern(syntax, left), matchPattern(syntax, right)]
+  if (syntax === 'exact' || one === other) return one === other
+  const rules = RULES[syntax]
+  return overlap(one.split(rules.separator), other.split(rules.separator), 0, 0, rules, new Set())
+}
+
+/** From these levels on. Each pair of places is looked at once: AMQP's # may stand anywhere, several times. */
+function overlap(
+  left: readonly string[],
+  right: readonly string[],
+  at: number,
+  to: number,
+  rules: Rules,
+  seen: Set<number>,
+): boolean {
+  const { one, many, manyMatchesNone } = rules
+  const place = at * (right.length + 1) + to
+  if (seen.has(place)) return false
+  seen.add(place)
+  const [mine, theirs] = [left[at], right[to]]
+  if (mine === undefined && theirs === undefined) return true
+  const next = (byLeft: number, byRight: number): boolean =>
+    overlap(left, right, at + byLeft, to + byRight, rules, seen)
+  if (mine === many && ((manyMatchesNone && next(1, 0)) || (theirs !== undefined && (next(1, 1) || next(0, 1))))) return true // prettier-ignore
+  if (theirs === many && ((manyMatchesNone && next(0, 1)) || (mine !== undefined && (next(1, 1) || next(1, 0))))) return true // prettier-ignore
+  if (mine === undefined || theirs === undefined || mine === many || theirs === many) return false
+  return (mine === theirs || mine === one || theirs === one) && next(1, 1)
+}
+
 /** Patterns to values. Built once, then only read; `find` costs by the depth of the topic, not by the number of patterns. */
 export class TopicIndex<T> {
   readonly #syntax: TopicSyntax

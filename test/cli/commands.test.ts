@@ -152,6 +152,17 @@ describe('plan', () => {
     expect(stdout).not.toContain(ESCAPE)
   })
 
+  test('topics of hooks and functions that miss each other are warnings, and an end with 1 where that is asked for', async () => {
+    const hub = file('gaps.yaml', 'connectors:\n  in: { type: webhook, hooks: [{ name: github, scheme: none }, { name: gitlab, scheme: none }] }\n') // prettier-ignore
+    const stack = file('gaps-stack.yaml', 'functions:\n  build:\n    annotations:\n      topic: githb:push, gitlab\n')
+    const args = ['-c', hub, '--stack', stack]
+    const { code, stdout } = await cli(['plan', ...args])
+    expect(code).toBe(EXIT.ok)
+    expect(stdout).toContain('gaps-stack.yaml:4:7: warning HUB_TOPIC_UNREAD: no event of githb:push arrives')
+    expect(stdout).toContain('connectors.in: warning HUB_TOPIC_UNUSED: no function has the topic github;')
+    for (const command of ['plan', 'lint']) expect((await cli([command, ...args, '--strict'])).code).toBe(EXIT.problems)
+  })
+
   test('--json is one document', async () => {
     const { stdout } = await cli(['plan', '--stack', QUICKSTART, '--json'])
     expect(JSON.parse(stdout)).toMatchObject({

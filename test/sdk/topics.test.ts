@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { TopicIndex, hasWildcard, matchPattern, topicMatches, topicProblem } from '../../src/sdk/index.ts'
+import {
+  TopicIndex,
+  hasWildcard,
+  matchPattern,
+  topicMatches,
+  topicProblem,
+  topicsOverlap,
+} from '../../src/sdk/index.ts'
 import type { TopicSyntax } from '../../src/sdk/index.ts'
 
 type Case = readonly [pattern: string, topic: string, matches: boolean]
@@ -267,5 +274,52 @@ describe('the index finds exactly the patterns that match one by one', () => {
       }),
       { numRuns: 500 },
     )
+  })
+})
+
+describe('two patterns overlap', () => {
+  const syntaxes = { mqtt: ['/', '+', '#'], nats: ['.', '*', '>'], amqp: ['.', '*', '#'] } as const
+
+  test.each(Object.entries(syntaxes))('in %s exactly when a topic matches both', (name, [separator, one, many]) => {
+    const syntax = name as keyof typeof syntaxes
+    const words = ['a', 'b', 'c']
+    // All topics of up to five levels: longer ones match two patterns of three only when one of these does.
+    const topics = [1, 2, 3, 4, 5].flatMap((length) =>
+      Array.from({ length: words.length ** length }, (_, index) =>
+        Array.from({ length }, (_level, at) => words[Math.floor(index / words.length ** at) % words.length]).join(
+          separator,
+        ),
+      ),
+    )
+    const pattern = fc
+      .array(fc.constantFrom('a', 'b', one, many), { minLength: 1, maxLength: 3 })
+      .map((levels) => levels.join(separator))
+      .filter((text) => topicProblem(syntax, text) === undefined)
+    fc.assert(
+      fc.property(pattern, pattern, (left, right) => {
+        const both = topics.some((topic) => topicMatches(syntax, left, topic) && topicMatches(syntax, right, topic))
+        // The empty routing key is the one topic without levels.
+        const none = syntax === 'amqp' && topicMatches(syntax, left, '') && topicMatches(syntax, right, '')
+        expect(topicsOverlap(syntax, left, right)).toBe(both || none)
+      }),
+    )
+  })
+
+  test.each([
+    ['exact', 'a', 'a', true],
+    ['exact', 'a', '#', false],
+    ['hook', 'github', 'github:push', true],
+    ['hook', 'github:push', 'github:ping', false],
+    ['s3', 'photos', 'photos:s3:ObjectCreated:Put', true],
+    ['s3', 'photos:s3:ObjectCreated:*', 'photos:s3:ObjectRemoved:*', false],
+    ['mqtt', '$share/g/a/#', 'a/b', true],
+  ] as const)('%s: %s and %s: %s', (syntax, left, right, expected) => {
+    expect(topicsOverlap(syntax, left, right)).toBe(expected)
+    expect(topicsOverlap(syntax, right, left)).toBe(expected)
+  })
+
+  test('however often # stands in them', () => {
+    const pattern = Array.from({ length: 40 }, () => '#.a').join('.')
+    expect(topicsOverlap('amqp', pattern, `${pattern}.b`)).toBe(false)
   })
 })

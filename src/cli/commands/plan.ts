@@ -2,8 +2,8 @@
 
 import { existsSync } from 'node:fs'
 
-import { buildWiring, diffWirings, viewWiring } from '../../discovery/index.ts'
-import type { Finding, Wiring } from '../../discovery/index.ts'
+import { buildWiring, diffWirings, reachFindings, viewWiring } from '../../discovery/index.ts'
+import type { Finding, FixedReads, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/hub.ts'
@@ -18,6 +18,7 @@ import type { SourceOptions } from './sources.ts'
 export interface PlanOptions extends SourceOptions {
   /** A document that `plan --json` wrote earlier. */
   readonly against?: string
+  readonly strict?: boolean
   readonly json?: boolean
 }
 
@@ -30,7 +31,7 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
   })
   const { snapshot, findings } = await functionsOf(options, config, env)
   const wiring = buildWiring(snapshot, wiringOptions(config))
-  const all = [...findings, ...wiring.findings]
+  const all = [...findings, ...wiring.findings, ...reachFindings(wiring, fixedReads(config))]
   if (options.against !== undefined) {
     const changes = diffWirings(readPlan(options.against), viewWiring(wiring))
     if (options.json === true) output.write(`${JSON.stringify({ changes, findings: all }, null, 2)}\n`)
@@ -50,12 +51,25 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
     }
     output.write(`${JSON.stringify(document, null, 2)}\n`)
   } else printPlan(config, wiring, all, output)
-  return all.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
+  return verdict(all, options.strict)
+}
+
+function fixedReads({ instances }: HubConfig): readonly FixedReads[] {
+  return instances.flatMap(({ name, manifest, terms, source }) => {
+    const topics = manifest.reads?.(source)
+    return topics === undefined ? [] : [{ instance: name, syntax: terms.capabilities.topicSyntax, topics }]
+  })
+}
+
+/** Warnings count only where somebody asks for it. */
+function verdict(findings: readonly Finding[], strict: boolean | undefined): number {
+  return findings.some(({ level }) => strict === true || level === 'error') ? EXIT.problems : EXIT.ok
 }
 
 export interface LintOptions {
   readonly config?: string
   readonly stack?: readonly string[]
+  readonly strict?: boolean
   readonly json?: boolean
 }
 
@@ -72,7 +86,9 @@ export async function lint(given: LintOptions, output: Output, env: NodeJS.Proce
     checked.config === undefined || stacks === undefined
       ? undefined
       : buildWiring(stacks.snapshot, wiringOptions(checked.config))
-  const findings = [...(stacks?.findings ?? []), ...(wiring?.findings ?? [])]
+  const reach =
+    wiring === undefined || checked.config === undefined ? [] : reachFindings(wiring, fixedReads(checked.config))
+  const findings = [...(stacks?.findings ?? []), ...(wiring?.findings ?? []), ...reach]
   if (options.json === true)
     output.write(`${JSON.stringify({ configuration: checked.findings, functions: findings }, null, 2)}\n`)
   else {
@@ -82,7 +98,7 @@ export async function lint(given: LintOptions, output: Output, env: NodeJS.Proce
     if (checked.findings.length + findings.length === 0)
       output.write(`${paint(output.color, 'green', 'ok')}: nothing to correct\n`)
   }
-  return checked.findings.length > 0 || findings.some(({ level }) => level === 'error') ? EXIT.problems : EXIT.ok
+  return checked.findings.length > 0 ? EXIT.problems : verdict(findings, options.strict)
 }
 
 function filesHere(): LintOptions {
