@@ -28,3 +28,41 @@ export async function bodyOf(data: string | undefined, input: Readable = process
     throw new HubError('HUB_USAGE', `--data ${data}: ${errorText(error)}`, { cause: error, hint: 'Name a readable file after the @.' }) // prettier-ignore
   }
 }
+
+/** An event as commands write it with `--json`. */
+export interface EventFile {
+  readonly connector: string | undefined
+  readonly topic: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly orderingKey: string | undefined
+  readonly contentType: string | undefined
+  readonly body: Buffer
+}
+
+/** A JSON object with topic, and connector, headers, orderingKey, contentType, body (base64) as far as it has them. @throws HubError HUB_USAGE */
+export async function readEvent(path: string, input: Readable = process.stdin): Promise<EventFile> {
+  const fail = (what: string, cause?: unknown): HubError => new HubError('HUB_USAGE', `--from ${path}: ${what}`, { cause, hint: 'Give one event as dry-run --json or dead-letters show --json writes it: {"topic": "orders", "headers": {}, "body": "<base64>"}.' }) // prettier-ignore
+  let document: unknown
+  try {
+    document = JSON.parse(path === '-' ? await text(input) : readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw fail(errorText(error), error)
+  }
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) throw fail('it is no JSON object')
+  const facts = document as Readonly<Record<string, unknown>>
+  const textOf = (name: string): string | undefined => {
+    const value = facts[name] ?? undefined
+    if (value !== undefined && typeof value !== 'string') throw fail(`${name} is no text`)
+    return value
+  }
+  const headers = facts['headers'] ?? {}
+  if (typeof headers !== 'object' || Object.values(headers).some((value) => typeof value !== 'string')) throw fail('headers is no mapping of texts') // prettier-ignore
+  return {
+    connector: textOf('connector'),
+    topic: textOf('topic'),
+    headers: headers as Readonly<Record<string, string>>,
+    orderingKey: textOf('orderingKey'),
+    contentType: textOf('contentType'),
+    body: Buffer.from(textOf('body') ?? '', 'base64'),
+  }
+}

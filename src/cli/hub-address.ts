@@ -3,18 +3,35 @@
 import { request } from 'undici'
 import type { Dispatcher } from 'undici'
 
+import type { OpenWork } from '../hub/admin.ts'
 import { HubError, errorText, redactUrl } from '../sdk/index.ts'
 
 /** `GET /events` with these parameters; undefined ones are left out. @throws HubError HUB_USAGE, HUB_SOURCE_UNREACHABLE */
-export async function getEvents(
+export function getEvents(
   hub: string,
+  parameters: Readonly<Record<string, string | undefined>>,
+  contentType: string,
+  signal?: AbortSignal,
+): Promise<Dispatcher.ResponseData['body']> {
+  return get(hub, 'events', parameters, contentType, signal)
+}
+
+/** What the hub has not settled, and why. @throws HubError HUB_USAGE, HUB_SOURCE_UNREACHABLE */
+export async function getOpenWork(hub: string): Promise<OpenWork> {
+  const body = await get(hub, 'open', {}, 'application/json')
+  return (await body.json()) as OpenWork
+}
+
+async function get(
+  hub: string,
+  path: string,
   parameters: Readonly<Record<string, string | undefined>>,
   contentType: string,
   signal?: AbortSignal,
 ): Promise<Dispatcher.ResponseData['body']> {
   const fail = (what: string, cause?: unknown): HubError => new HubError('HUB_SOURCE_UNREACHABLE', `${redactUrl(hub)}: ${what}`, { cause, hint: 'Name the admin address of a running hub, which it logs as it starts: --hub http://127.0.0.1:8081.' }) // prettier-ignore
   if (!URL.canParse(hub)) throw new HubError('HUB_USAGE', `--hub ${hub} is not a URL`, { hint: 'Write for example --hub http://127.0.0.1:8081.' }) // prettier-ignore
-  const url = new URL('events', hub.endsWith('/') ? hub : `${hub}/`)
+  const url = new URL(path, hub.endsWith('/') ? hub : `${hub}/`)
   for (const [key, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(key, value)
   let response: Dispatcher.ResponseData
   try {

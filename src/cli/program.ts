@@ -109,7 +109,14 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .description('say why an event does or does not trigger each function, without touching a broker')
     .option('--topic <topic>', 'concrete topic of the event')
     .option('--event <id>', 'instead: what became of this event in a running hub')
-    .option('--hub <url>', 'admin address of that hub', 'http://127.0.0.1:8081')
+    .option(
+      '--from <file>',
+      'instead: an event as dry-run --json or dead-letters show --json writes it; - for standard input',
+    )
+    .option(
+      '--hub <url>',
+      'admin address of a running hub: says what holds its functions up; with --event by default http://127.0.0.1:8081',
+    )
     .option('--connector <name>', 'where it comes from: an instance of the configuration, or a connector type')
     .option('--header <name=value...>', 'its headers, for filters')
     .option('--key <key>', 'its ordering key, for filters')
@@ -169,6 +176,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
+    .option('--timeout <duration>', 'how long one broker may take', '20s')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub doctor -c hub.yaml')
     .action(async (types: string[], options: DoctorOptions) => {

@@ -8,6 +8,7 @@ import type { Capabilities, Clock, DeadLetter, Delivery, FunctionResult, Router,
 import type { DeliveryEvents } from '../telemetry/events.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { Call, Flight } from './flight.ts'
+import type { OpenDelivery } from './flight.ts'
 import { FunctionState } from './function-state.ts'
 import type { DeliveryEnd, Ledger, LedgerCall } from './ledger.ts'
 import { Permits } from './limits.ts'
@@ -89,6 +90,24 @@ export class Dispatcher {
       }
     }
     return open
+  }
+
+  /** What is pulled and not settled, oldest first, with what each function's share of it waits for. */
+  openDeliveries(): readonly OpenDelivery[] {
+    return [...this.#flights].map(({ delivery: { message }, receivedAtMs, calls }) => ({
+      id: message.id,
+      source: message.source,
+      topic: message.topic,
+      ...(message.orderingKey === undefined ? {} : { orderingKey: message.orderingKey }),
+      receivedAtMs,
+      calls: calls.map(({ trigger, state, attempts, status, heldFor }) => ({
+        function: trigger.function,
+        state,
+        attempts,
+        status,
+        ...(state === 'held' ? heldFor : {}),
+      })),
+    }))
   }
 
   /** Invocations running now. */
@@ -392,6 +411,7 @@ export class Dispatcher {
       this.#abandon(call)
       return
     }
+    call.heldFor = { reason, untilMs: clock.now() + delayMs }
     call.timer = clock.after(delayMs, () => {
       call.timer = undefined
       if (alone && capabilities.retry === 'immediate') this.#giveBack(call, 0, reason)

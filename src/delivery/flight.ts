@@ -21,6 +21,30 @@ export type CallState =
   | 'burying'
   | 'done'
 
+/** One function's share of an event that is not settled. */
+export interface OpenCall {
+  readonly function: string
+  readonly state: CallState
+  /** So far, by earlier deliveries of the broker too. */
+  readonly attempts: number
+  /** HTTP status of the last answer; 0 where there was none. */
+  readonly status: number
+  /** Why it is held, and until when (Unix milliseconds). */
+  readonly reason?: string
+  readonly untilMs?: number
+}
+
+/** An event that is not settled, and what it waits for. Bounded by what a source may hand out. */
+export interface OpenDelivery {
+  readonly id: string
+  readonly source: string
+  readonly topic: string
+  readonly orderingKey?: string
+  /** Unix milliseconds. */
+  readonly receivedAtMs: number
+  readonly calls: readonly OpenCall[]
+}
+
 export class Call implements Waiter {
   readonly flight: Flight
   readonly trigger: Trigger
@@ -39,6 +63,8 @@ export class Call implements Waiter {
   durationMs = 0
   timer: ClockTimer | undefined
   leaveGate: (() => void) | undefined
+  /** Why and until when (Unix milliseconds) it is held. */
+  heldFor: { readonly reason: string; readonly untilMs: number } | undefined
   result: LedgerCall | undefined
   response: ResponseBody | undefined
   #waitsFor: Permits | undefined

@@ -3,6 +3,7 @@
 
 import { createServer } from 'node:http'
 
+import type { OpenDelivery } from '../delivery/flight.ts'
 import type { Ledger } from '../delivery/ledger.ts'
 import type { DiscoveryStatus } from '../discovery/index.ts'
 import { HubError, errorText, listenAt } from '../sdk/index.ts'
@@ -17,6 +18,14 @@ export interface AdminOptions {
   readonly connectors: () => readonly SupervisorStatus[]
   readonly discovery: () => DiscoveryStatus
   readonly ledgers: () => ReadonlyMap<string, Ledger>
+  readonly open: () => OpenWork
+}
+
+/** What a running hub is about, for `explain`. Names, times and states, never a body. */
+export interface OpenWork {
+  readonly gatewayReachable: boolean
+  readonly connectors: readonly SupervisorStatus[]
+  readonly deliveries: readonly OpenDelivery[]
 }
 
 export interface AdminServer {
@@ -63,7 +72,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
           { connector: value('connector'), function: value('function'), outcome: value('outcome') },
           options.ledgers(),
         )
-    } else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz, /metrics or /events\n')
+    } else if (path === '/open') send(200, 'application/json', `${JSON.stringify(options.open(), null, 2)}\n`)
+    else send(404, 'text/plain; charset=utf-8', 'try /healthz, /readyz, /metrics, /events or /open\n')
   })
   const bound = await listenAt(server, options.host, options.port).catch((error: unknown) => {
     const hint = 'Set admin.port to a free port, or 0 for any.'

@@ -26,7 +26,7 @@ import { Metrics } from '../telemetry/metrics.ts'
 import type { Lag } from '../telemetry/metrics.ts'
 import { startAdmin } from './admin.ts'
 import { functionLags, topicLags } from './backlog.ts'
-import type { AdminServer } from './admin.ts'
+import type { AdminServer, OpenWork } from './admin.ts'
 import { triggerDefaults } from './config.ts'
 import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
 import { Inboxes, inboxPath } from './inboxes.ts'
@@ -177,6 +177,7 @@ export class Hub {
         connectors: () => this.status,
         discovery: () => this.#watcher.status(),
         ledgers: () => this.ledgers,
+        open: () => this.open,
       })
       this.events.note('info', 'admin.listening', `Health and metrics at ${this.#admin.address}`)
     }
@@ -210,6 +211,12 @@ export class Hub {
 
   get wiring(): Wiring | undefined {
     return this.#wiring
+  }
+
+  /** What is not settled, and what it waits for. */
+  get open(): OpenWork {
+    const deliveries = this.#running.flatMap(({ dispatcher }) => [...dispatcher.openDeliveries()])
+    return { gatewayReachable: this.#gate.open, connectors: this.status, deliveries }
   }
 
   /** By connector instance. */

@@ -13,6 +13,8 @@ export const QUICKSTART = join(import.meta.dirname, '../../deploy/examples/quick
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** On standard input, which then ends. */
+  readonly input?: string
 }
 
 export interface Ended {
@@ -28,12 +30,13 @@ export class CliProcess implements AsyncDisposable {
   stderr = ''
 
   /** Nothing of this process's environment but the PATH: a variable of the machine must not decide a test. */
-  constructor(args: readonly string[], { env = {}, cwd }: CliOptions = {}) {
+  constructor(args: readonly string[], { env = {}, cwd, input }: CliOptions = {}) {
     this.#child = spawn(process.execPath, [MAIN, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'] ?? '', ...env },
       ...(cwd === undefined ? {} : { cwd }),
     })
+    this.#child.stdin?.end(input)
     this.#child.stdout?.on('data', (chunk: Buffer) => void (this.stdout += chunk.toString()))
     this.#child.stderr?.on('data', (chunk: Buffer) => void (this.stderr += chunk.toString()))
     this.#ended = once(this.#child, 'close').then(([code]) => ({ code: code as number | null, stdout: this.stdout, stderr: this.stderr })) // prettier-ignore

@@ -86,7 +86,7 @@ describe('the admin server', () => {
     const forgotten = await cli(['explain', '--event', 'unknown', '--hub', String(running.hub.adminAddress)])
     expect([forgotten.code, forgotten.stdout]).toEqual([
       1,
-      'unknown is not among the latest deliveries of this hub (limits.ledgerEntries)\n',
+      'unknown is not in flight, and not among the latest deliveries of this hub (limits.ledgerEntries)\n',
     ])
   })
 })

@@ -166,6 +166,6 @@ describe('the admin server', () => {
     const post = await rig.admin('/healthz', { method: 'POST' })
     expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
     const unknown = await rig.admin('/config')
-    expect([unknown.status, await unknown.text()]).toEqual([404, 'try /healthz, /readyz, /metrics or /events\n'])
+    expect([unknown.status, await unknown.text()]).toEqual([404, 'try /healthz, /readyz, /metrics, /events or /open\n'])
   })
 })
