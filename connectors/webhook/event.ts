@@ -7,7 +7,7 @@ import type { EndpointRequest, InboxEvent } from '../../src/sdk/index.ts'
 import type { Proven } from './proof.ts'
 
 /** Of the connection, set by the invocation itself, or secrets. */
-const NOT_PASSED_ON = new Set([
+export const NOT_PASSED_ON: ReadonlySet<string> = new Set([
   'accept', 'accept-encoding', 'authorization', 'connection', 'content-length', 'content-type', 'cookie', 'expect', 'host',
   'http2-settings', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
   'x-callback-url', 'x-call-id', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-gitlab-token',

@@ -81,7 +81,7 @@ export function createHook(config: HookConfig): Hook {
 }
 
 /** The key of Standard Webhooks and Svix: base64, mostly after `whsec_`. Empty when it is not base64. */
-function standardKey(secret: string): Buffer {
+export function standardKey(secret: string): Buffer {
   const encoded = secret.replace(/^whsec_/, '')
   return /^[A-Za-z0-9+/]+={0,2}$/.test(encoded) ? Buffer.from(encoded, 'base64') : Buffer.alloc(0)
 }
@@ -94,14 +94,26 @@ const EVENT_HEADERS: Readonly<Partial<Record<HookConfig['scheme'], string>>> = {
 /** GitLab's stays the same over its retries; it is not sent before version 17.4. */
 const ID_HEADERS: Readonly<Partial<Record<HookConfig['scheme'], string>>> = { github: 'X-GitHub-Delivery', gitlab: 'Idempotency-Key' } // prettier-ignore
 
-function eventOf({ scheme, eventHeader = EVENT_HEADERS[scheme] }: HookConfig, headers: Headers): string | undefined {
-  const event = eventHeader === undefined ? undefined : text(headers, eventHeader)
-  // "Merge Request Hook" is about a merge_request, as its object_kind says.
-  return scheme === 'gitlab' ? event?.replace(/ Hook$/, '').toLowerCase() : event
+/** Header that names the event; undefined where none does. */
+export function eventHeaderOf({ scheme, eventHeader = EVENT_HEADERS[scheme] }: HookConfig): string | undefined {
+  return eventHeader
 }
 
-function idOf({ scheme, idHeader = ID_HEADERS[scheme] }: HookConfig, headers: Headers): string | undefined {
-  return idHeader === undefined ? undefined : text(headers, idHeader)
+/** Header that identifies the event; undefined where none does, or the signature's own does. */
+export function idHeaderOf({ scheme, idHeader = ID_HEADERS[scheme] }: HookConfig): string | undefined {
+  return idHeader
+}
+
+function eventOf(config: HookConfig, headers: Headers): string | undefined {
+  const header = eventHeaderOf(config)
+  const event = header === undefined ? undefined : text(headers, header)
+  // "Merge Request Hook" is about a merge_request, as its object_kind says.
+  return config.scheme === 'gitlab' ? event?.replace(/ Hook$/, '').toLowerCase() : event
+}
+
+function idOf(config: HookConfig, headers: Headers): string | undefined {
+  const header = idHeaderOf(config)
+  return header === undefined ? undefined : text(headers, header)
 }
 
 function named<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {

@@ -24,7 +24,6 @@ type Prove = (headers: Headers, body: Buffer, nowMs: number) => Proof
 
 export function hmacProof(secrets: readonly string[], options: HmacOptions): Prove {
   const { header, prefix, algorithm, encoding, signed, timestampHeader, idHeader, toleranceMs = 0 } = options
-  const [before = '', after = ''] = signed.split('{body}')
   return (headers, body, nowMs) => {
     const given = text(headers, header)
     if (given === undefined) return refused(`the header ${header} is missing`)
@@ -33,8 +32,7 @@ export function hmacProof(secrets: readonly string[], options: HmacOptions): Pro
     if (timestamp === undefined) return refused(`the header ${timestampHeader} is missing`)
     const id = idHeader === undefined || !signed.includes('{id}') ? '' : text(headers, idHeader)
     if (id === undefined) return refused(`the header ${idHeader} is missing`)
-    const fill = (part: string): string => part.replaceAll(/\{(timestamp|id)\}/g, (_, name) => (name === 'id' ? id : timestamp)) // prettier-ignore
-    const parts = [fill(before), body, fill(after)]
+    const parts = signedParts(signed, { timestamp, id }, body)
     if (!isSigned(secrets, algorithm, parts, [given.slice(prefix.length)], encoding))
       return refused('the signature is wrong')
     if (timestampHeader === undefined) return { ok: true }
@@ -79,6 +77,28 @@ export function standardProof(keys: readonly Buffer[], toleranceMs: number): Pro
   }
 }
 
+/** What a template with {body}, {timestamp} and {id} says is signed. */
+export function signedParts(
+  template: string,
+  { timestamp, id }: { readonly timestamp: string; readonly id: string },
+  body: Buffer,
+): readonly (string | Buffer)[] {
+  const [before = '', after = ''] = template.split('{body}')
+  const fill = (part: string): string => part.replaceAll(/\{(timestamp|id)\}/g, (_, name) => (name === 'id' ? id : timestamp)) // prettier-ignore
+  return [fill(before), body, fill(after)]
+}
+
+export function signatureOf(
+  key: string | Buffer,
+  algorithm: string,
+  parts: readonly (string | Buffer)[],
+  encoding: 'hex' | 'base64',
+): string {
+  const hmac = createHmac(algorithm, key)
+  for (const part of parts) hmac.update(part)
+  return hmac.digest(encoding)
+}
+
 /** Every key with every signature, so that the time says nothing about which of them was right. */
 function isSigned(
   keys: readonly (string | Buffer)[],
@@ -89,9 +109,7 @@ function isSigned(
 ): boolean {
   let isRight = false
   for (const key of keys) {
-    const hmac = createHmac(algorithm, key)
-    for (const part of parts) hmac.update(part)
-    const wanted = hmac.digest(encoding)
+    const wanted = signatureOf(key, algorithm, parts, encoding)
     for (const signature of given) if (sameSecret(encoding === 'hex' ? signature.toLowerCase() : signature, wanted)) isRight = true // prettier-ignore
   }
   return isRight
@@ -105,7 +123,8 @@ function lateness(timestamp: string, toleranceMs: number, nowMs: number): Proof 
   return refused(`the time stamp is ${Math.round(Math.abs(offMs) / 1000)} s ${offMs > 0 ? 'old' : 'ahead'}, and ${toleranceMs / 1000} s are allowed`) // prettier-ignore
 }
 
-function members(body: Buffer): Readonly<Record<string, unknown>> {
+/** Of a JSON object; of anything else none. */
+export function members(body: Buffer): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(body.toString())
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

@@ -20,6 +20,7 @@ import { Answers, answerOf } from './answers.ts'
 import { hookEvent } from './event.ts'
 import { createHook } from './hooks.ts'
 import type { Hook, WebhookConfig } from './hooks.ts'
+import { probeHooks } from './probe.ts'
 import { text } from './proof.ts'
 import type { Proven, Refused } from './proof.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -80,17 +81,9 @@ export class WebhookSource implements Source {
     return this.#read(AbortSignal.any([signal, this.#stop.signal]))
   }
 
-  /** Whether there are such hooks, and who would be asked to prove what. Listens nowhere. */
-  probe(topics: readonly string[]): Promise<ProbeReport> {
-    const { host, port } = this.#config.listen
-    const server = `webhooks at ${host}:${port}${this.#config.path}/`
-    return Promise.resolve({
-      server,
-      topics: topics.map((topic) => {
-        const hook = this.#config.hooks.find(({ name }) => topic === name || topic.startsWith(`${name}:`))
-        return { topic, ok: hook !== undefined, detail: hook === undefined ? `no hook is called ${topic.split(':', 1)[0]}` : `scheme: ${hook.scheme}` } // prettier-ignore
-      }),
-    })
+  /** Whether there are such hooks, and whether they could be called here. Takes nothing. */
+  probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
+    return probeHooks(this.#config, this.#endpoint?.address, topics, signal)
   }
 
   async close(): Promise<void> {

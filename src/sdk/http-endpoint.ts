@@ -68,6 +68,13 @@ const HEADERS_MS = 15_000
 const KEEP_ALIVE_MS = 75_000
 /** For what is being answered when the endpoint is closed. */
 const CLOSE_MS = 2000
+const NOT_OURS = 'Set listen.host to an address of this machine, or to 0.0.0.0 for all of them.'
+/** By the system's code. */
+const LISTEN_HINTS: Readonly<Record<string, string>> = {
+  EACCES: 'Set listen.port to a port from 1024 on, or grant the right to listen below (CAP_NET_BIND_SERVICE).',
+  EADDRNOTAVAIL: NOT_OURS,
+  ENOTFOUND: NOT_OURS,
+}
 
 export class HttpEndpoint {
   readonly #server: Server
@@ -93,7 +100,8 @@ export class HttpEndpoint {
     server.keepAliveTimeout = KEEP_ALIVE_MS
     const at = `${listen.host}:${listen.port}`
     const bound = await listenAt(server, listen.host, listen.port).catch((error: unknown) => {
-      throw new HubError('HUB_SOURCE_LISTEN', `${at}: ${errorText(error)}`, { cause: error, canRetry: true })
+      const hint = LISTEN_HINTS[(error as NodeJS.ErrnoException).code ?? '']
+      throw new HubError('HUB_SOURCE_LISTEN', `${at}: ${errorText(error)}`, { cause: error, canRetry: true, ...(hint === undefined ? {} : { hint }) }) // prettier-ignore
     })
     // A connection that cannot be accepted now: the next one may be.
     server.on('error', (error) => options.failed(error))
