@@ -12,16 +12,18 @@ const DEADLINE_MS = 60_000
 export interface ToolsOptions {
   readonly log?: LogRecord
   readonly stored?: readonly EventMessage[]
+  /** Of the hub whose disk it is. */
+  readonly state?: ReadonlyMap<string, string>
 }
 
 /** Named like its type, as `SourceRig` is, so that both are the same client to the broker. */
 export async function toolsOf(
   connector: Connector,
   config: Readonly<Record<string, unknown>>,
-  { log = new LogRecord(), stored = [] }: ToolsOptions = {},
+  { log = new LogRecord(), stored = [], state }: ToolsOptions = {},
 ): Promise<Tools> {
   const { manifest } = connector
-  const tools = await connector.tools?.(instanceConfig(manifest, config), { instance: manifest.name, clock: systemClock, log, stored: () => stored }) // prettier-ignore
+  const tools = await connector.tools?.(instanceConfig(manifest, config), { instance: manifest.name, clock: systemClock, log, stored: () => stored, recall: (key) => state?.get(key) }) // prettier-ignore
   if (tools === undefined) throw new Error(`${manifest.name} has no tools`)
   return tools
 }

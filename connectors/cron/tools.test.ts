@@ -21,7 +21,7 @@ function wanted(expression: string, more: Partial<ScheduleSubscription>): Schedu
 async function toolsAt(clock: ManualClock, lines: string[] = []): Promise<Tools> {
   const say = (level: string) => (event: string) => void lines.push(`${level} ${event}`)
   const log: SourceLog = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
-  const tools = await connector.tools?.(instanceConfig(connector.manifest, {}), { instance: 'cron', clock, log, stored: () => [] }) // prettier-ignore
+  const tools = await connector.tools?.(instanceConfig(connector.manifest, {}), { instance: 'cron', clock, log, stored: () => [], recall: () => undefined }) // prettier-ignore
   if (tools === undefined) throw new Error('cron has no tools')
   return tools
 }

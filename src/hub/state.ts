@@ -1,5 +1,8 @@
 // Connector state in the embedded store: small keyed texts, one scope per connector instance.
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
 import type { StateStore } from '../sdk/index.ts'
 import { openDatabase } from '../store/database.ts'
 
@@ -8,16 +11,29 @@ const MIGRATIONS = [
     instance TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (instance, key)
   ) STRICT, WITHOUT ROWID`,
 ]
+const READ = 'SELECT value FROM state WHERE instance = ? AND key = ?'
 
 export interface StateFile extends Disposable {
   scope(instance: string): StateStore
+}
+
+export function statePath(stateDir: string): string {
+  return join(stateDir, 'state.db')
+}
+
+/** What an instance keeps under the key, whoever has the file open. Makes no file. @throws HubError HUB_STATE_UNUSABLE */
+export function recalled(stateDir: string, instance: string, key: string): string | undefined {
+  const path = statePath(stateDir)
+  if (!existsSync(path)) return undefined
+  using database = openDatabase(path, MIGRATIONS)
+  return (database.sqlite.prepare(READ).get(instance, key) as { value: string } | undefined)?.value
 }
 
 /** @throws HubError HUB_STATE_UNUSABLE */
 export function openState(path: string): StateFile {
   const database = openDatabase(path, MIGRATIONS)
   const { sqlite } = database
-  const read = sqlite.prepare('SELECT value FROM state WHERE instance = ? AND key = ?')
+  const read = sqlite.prepare(READ)
   const write = sqlite.prepare('INSERT INTO state VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value')
   const remove = sqlite.prepare('DELETE FROM state WHERE instance = ? AND key = ?')
   return {

@@ -6,6 +6,7 @@ import type { SourceLog, Tools } from '../sdk/index.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
 import { storedEvents } from './inboxes.ts'
 import { loadConnector } from './registry.ts'
+import { recalled } from './state.ts'
 
 /** @throws HubError HUB_USAGE when the connector brings none, HUB_CONNECTOR_BROKEN */
 export async function openTools(
@@ -22,5 +23,6 @@ export async function openTools(
     clock: systemClock,
     log,
     stored: () => storedEvents(stateDir, name),
+    recall: (key) => recalled(stateDir, name, key),
   })
 }

@@ -16,6 +16,8 @@ export interface ToolContext {
   readonly log: SourceLog
   /** What is on the hub's disk of this instance, accepted and not settled, oldest first. Read now; settles nothing. */
   stored(): Iterable<EventMessage>
+  /** What the hub on this disk keeps of this instance under the key (`StateStore.get`), as of now. Changes nothing. */
+  recall(key: string): string | undefined
 }
 
 /** Of one configured instance. Each call connects anew; what it gives back cleans up after itself when it is disposed. */
