@@ -5,6 +5,9 @@ import { CoreSource } from './core-source.ts'
 import { JetStreamSource } from './jetstream-source.ts'
 import { manifest } from './manifest.ts'
 
-export default defineConnector(manifest, (config, context) =>
-  config.layer === 'core' ? new CoreSource(config, context) : new JetStreamSource(config, context),
+export default defineConnector(
+  manifest,
+  (config, context) =>
+    config.layer === 'core' ? new CoreSource(config, context) : new JetStreamSource(config, context),
+  async (config, context) => (await import('./tools.ts')).natsTools(config, context),
 )

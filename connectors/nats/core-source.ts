@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Msg, NatsConnection, Subscription as Subscribed } from '@nats-io/transport-node'
 
-import { HubError, RepeatGuard, asHubError, errorText, reading } from '../../src/sdk/index.ts'
+import { HubError, RepeatGuard, errorText, reading } from '../../src/sdk/index.ts'
 import type {
   Delivery,
   FunctionResult,
@@ -15,12 +15,13 @@ import type {
   SourceCounter,
   Subscription,
 } from '../../src/sdk/index.ts'
-import { dial } from './dial.ts'
+import { confirmed } from './confirmed.ts'
 import type { NatsConfig } from './dial.ts'
 import { coreEvent } from './event.ts'
 import { Line } from './line.ts'
 import { queueGroupOf } from './manifest.ts'
 import { Overlaps } from './overlaps.ts'
+import { probeCore } from './probe.ts'
 import { lostProblem, reportRefusals } from './problems.ts'
 import { answer, mayAnswer } from './reply.ts'
 import { wantedSubjects } from './subjects.ts'
@@ -100,7 +101,7 @@ export class CoreSource implements Source {
     const problems: HubError[] = []
     for (const subject of added) this.#add(connection, subject, problems)
     // The server has read all of it, and said what it refuses.
-    await this.#confirmed(nats)
+    await confirmed(nats, this.#config, this.#context.clock)
     signal.throwIfAborted()
     for (const [subject, subscription] of subscribed) {
       if (subjects.includes(subject)) continue
@@ -122,24 +123,9 @@ export class CoreSource implements Source {
     })
   }
 
-  /** With subscriptions outside of the group, which take nothing from its members. */
-  async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
-    const nats = await dial(this.#config, `${this.#name}-probe`, signal)
-    try {
-      const refused = new Map<string, string>()
-      for (const topic of topics)
-        nats.subscribe(topic, { callback: (error) => void (error !== null && refused.set(topic, errorText(error))) })
-      await this.#confirmed(nats)
-      return {
-        server: `${nats.getServer()}, NATS ${nats.info?.version ?? ''}`,
-        topics: topics.map((topic) => {
-          const why = refused.get(topic)
-          return { topic, ok: why === undefined, detail: why ?? 'may be subscribed to' }
-        }),
-      }
-    } finally {
-      await nats.close()
-    }
+  probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
+    const { clock } = this.#context
+    return probeCore({ config: this.#config, name: `${this.#name}-probe`, clock, topics }, signal)
   }
 
   async close(): Promise<void> {
@@ -232,20 +218,6 @@ export class CoreSource implements Source {
     if (connection === undefined || this.#connection !== connection) return
     this.#connection = undefined
     this.#waiting.pause(error)
-  }
-
-  /** @throws HubError HUB_SOURCE_LOST when the server does not answer in time */
-  async #confirmed(nats: NatsConnection): Promise<void> {
-    const late = Promise.withResolvers<never>()
-    const timeout = this.#config.connectTimeout
-    const timer = this.#context.clock.after(timeout, () => late.reject(this.#lostProblem(`no answer within ${timeout} ms`))) // prettier-ignore
-    try {
-      await Promise.race([nats.flush(), late.promise])
-    } catch (error) {
-      throw asHubError(error, 'HUB_SOURCE_LOST', true)
-    } finally {
-      timer.cancel()
-    }
   }
 
   #live(): Connection {

@@ -1,23 +1,50 @@
-// A message of a stream, or of core NATS, as the hub's event. Pure; called by the sources.
+// A message of a stream, or of core NATS, as the hub's event. Pure; called by the sources and peeks.
 
-import type { JsMsg } from '@nats-io/jetstream'
+import type { JsMsg, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, MsgHdrs } from '@nats-io/transport-node'
 
 import { HeaderWriter } from '../../src/sdk/index.ts'
 import type { EventMessage } from '../../src/sdk/index.ts'
 
 export function streamEvent(message: JsMsg, instance: string, orderingToken: number | undefined): EventMessage {
-  const { stream, streamSequence, deliveryCount } = message.info
+  const { stream, streamSequence: sequence, deliveryCount: attempt } = message.info
+  const timestampMs = Number(message.timestampNanos / 1_000_000n)
+  return placedEvent(message, { instance, stream, sequence, attempt, timestampMs }, orderingToken)
+}
+
+/** A message that was read from its stream and not delivered; `attempt` is that of its next delivery. */
+export function storedEvent(
+  { subject, data, header: headers, seq: sequence, time }: StoredMsg,
+  { instance, stream, attempt }: Pick<StreamIdentity, 'instance' | 'stream' | 'attempt'>,
+  orderingToken: number | undefined,
+): EventMessage {
+  const identity = { instance, stream, sequence, attempt, timestampMs: time.getTime() }
+  return placedEvent({ subject, data, headers }, identity, orderingToken)
+}
+
+interface StreamIdentity {
+  readonly instance: string
+  readonly stream: string
+  readonly sequence: number
+  readonly attempt: number
+  readonly timestampMs: number
+}
+
+function placedEvent(
+  content: Content,
+  { instance, stream, sequence, attempt, timestampMs }: StreamIdentity,
+  orderingToken: number | undefined,
+): EventMessage {
   const headers = new HeaderWriter('X-Nats-')
     .own('X-Nats-Stream', stream)
-    .own('X-Nats-Sequence', streamSequence)
-    .own('X-Nats-Delivered', deliveryCount)
+    .own('X-Nats-Sequence', sequence)
+    .own('X-Nats-Delivered', attempt)
   return {
-    id: `${instance}:${stream}:${streamSequence}`,
+    id: `${instance}:${stream}:${sequence}`,
     source: instance,
-    attempt: deliveryCount,
-    timestampMs: Number(message.timestampNanos / 1_000_000n),
-    ...contentOf(message, headers, orderingToken),
+    attempt,
+    timestampMs,
+    ...contentOf(content, headers, orderingToken),
   }
 }
 

@@ -1,7 +1,7 @@
 // The JetStream source: one connection, and on it one durable pull consumer for each wanted subject and stream. What is held
 // is in held.ts, how it is pulled in feed.ts, how a server is reached in line.ts.
 
-import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { jetstream } from '@nats-io/jetstream'
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 
@@ -16,14 +16,16 @@ import type {
   TopicBacklog,
 } from '../../src/sdk/index.ts'
 import { BacklogWatch } from './backlog.ts'
-import { dial } from './dial.ts'
 import type { NatsConfig } from './dial.ts'
 import { streamEvent } from './event.ts'
 import { Feed } from './feed.ts'
 import type { Gathering } from './feed.ts'
 import { Held } from './held.ts'
 import { Line } from './line.ts'
-import { lostProblem, reportRefusals } from './problems.ts'
+import { durableOf } from './manifest.ts'
+import { openManager } from './manager.ts'
+import { probeStreams } from './probe.ts'
+import { forbiddenProblem, lostProblem, reportRefusals } from './problems.ts'
 import { gatherReturned } from './returned.ts'
 import type { Outside } from './returned.ts'
 import { Streams, isMissing } from './streams.ts'
@@ -66,7 +68,7 @@ export class JetStreamSource implements Source {
   constructor(config: NatsConfig, context: SourceContext) {
     this.#config = config
     this.#context = context
-    this.#durable = config.durable ?? `connector-hub-${context.instance}`
+    this.#durable = durableOf(config, context.instance)
     this.#line = new Line(config, context, this.#durable)
     this.#streams = new Streams(config, context, this.#durable)
     this.#held = new Held({
@@ -88,15 +90,14 @@ export class JetStreamSource implements Source {
     })
     try {
       const timeout = this.#config.connectTimeout
-      const manager = await jetstreamManager(nats, { timeout })
+      const manager = await openManager(nats, this.#config)
       if (this.#closed) throw this.#lostProblem('the source was closed while it connected')
       if (nats.isClosed()) throw this.#lostProblem('the connection was closed')
       connection = { nats, manager, client: jetstream(nats, { timeout }), readings: new Map(), backlog: undefined }
     } catch (error) {
       await this.#line.end(nats)
       signal.throwIfAborted()
-      if (error instanceof HubError) throw error
-      throw new HubError('HUB_SOURCE_PROTOCOL', `${this.#line.addresses}: JetStream does not answer: ${errorText(error)}`, { cause: error, hint: 'Start the server with JetStream (nats-server -js), and allow the user $JS.API.>. Or set layer: core.' }) // prettier-ignore
+      throw error
     }
     this.#connection = connection
     this.#held.begin(nats)
@@ -125,7 +126,7 @@ export class JetStreamSource implements Source {
       try {
         readings.set(subject, await this.#read(connection, subject, subjects.length))
       } catch (error) {
-        problems.push(asHubError(error, 'HUB_SOURCE_FORBIDDEN'))
+        problems.push(forbiddenProblem(error, this.#line.addresses) ?? asHubError(error, 'HUB_SOURCE_FORBIDDEN'))
       }
     }
     connection.backlog ??= new BacklogWatch({
@@ -146,26 +147,8 @@ export class JetStreamSource implements Source {
     })
   }
 
-  /** Reads the names of streams; makes nothing and takes nothing. */
-  async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
-    const nats = await dial(this.#config, `${this.#durable}-probe`, signal)
-    try {
-      const manager = await jetstreamManager(nats, { timeout: this.#config.connectTimeout })
-      const server = `${nats.getServer()}, NATS ${nats.info?.version ?? ''} with JetStream`
-      const reports: ProbeReport['topics'][number][] = []
-      for (const topic of topics) {
-        const streams = await this.#streams.of(manager, topic)
-        const ok = streams.length > 0
-        reports.push({
-          topic,
-          ok,
-          detail: ok ? `in ${streams.join(', ')}` : (await this.#streams.missing(manager, topic)).message,
-        })
-      }
-      return { server, topics: reports }
-    } finally {
-      await nats.close()
-    }
+  probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
+    return probeStreams({ config: this.#config, streams: this.#streams, durable: this.#durable, topics }, signal)
   }
 
   /** Of the consumers, which all replicas share: equal at each of them, and at most a few seconds old. */

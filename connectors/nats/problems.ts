@@ -2,7 +2,7 @@
 
 import { errors } from '@nats-io/transport-node'
 
-import { HubError, errorText, isTlsFailure, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, errorChain, errorText, isTlsFailure, redactUrl } from '../../src/sdk/index.ts'
 
 /** Without credentials, for messages. */
 export function addressesOf(servers: readonly string[]): string {
@@ -31,6 +31,25 @@ export function dialProblem(error: unknown, addresses: string): HubError {
   const isTls = chain.some((at) => isTlsFailure(at) || NO_TLS.test(errorText(at))) // prettier-ignore
   if (isTls) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
   return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true })
+}
+
+/** What the server does not let the user do, where that is why something failed. */
+export function violationOf(error: unknown): InstanceType<typeof errors.PermissionViolationError> | undefined {
+  return errorChain(error).find((one) => one instanceof errors.PermissionViolationError)
+}
+
+/** Undefined where something else went wrong. */
+export function forbiddenProblem(error: unknown, addresses: string): HubError | undefined {
+  const violation = violationOf(error)
+  if (violation === undefined) return undefined
+  const { operation, subject, queue } = violation
+  // The client's own inbox is another one each time.
+  const what = operation === 'publish' ? `publish to ${subject}` : `subscribe to ${subject.replace(/^_INBOX\..*/, '_INBOX.>')}` // prettier-ignore
+  const where = queue === undefined ? '' : ` in the queue group ${queue}`
+  return new HubError('HUB_SOURCE_FORBIDDEN', `${addresses}: the user may not ${what}${where}`, {
+    cause: error,
+    hint: `Allow the user to ${what}${where}.`,
+  })
 }
 
 /**

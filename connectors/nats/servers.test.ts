@@ -1,8 +1,6 @@
 // More than one server, and servers that leave, throw out or fall silent: how both sources come through it.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect as connectTcp, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -18,6 +16,7 @@ import type { NatsServer } from '../../test/servers/nats.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import { SourceRig, ack, until } from '../../test/source-rig.ts'
 import connector from './connector.ts'
+import { startMeddler } from './meddler.ts'
 
 const missing = await noNats()
 beforeEach((context) => context.skip(missing !== undefined, missing))
@@ -36,33 +35,6 @@ function clientsOf(servers: readonly NatsServer[]): Promise<readonly number[]> {
       return connections.filter(({ name }) => name?.startsWith('connector-hub') === true).length
     }),
   )
-}
-
-/** Passes everything on, what the server says after `rewrite`; reads nothing of it while stalled. */
-async function startMeddler(
-  port: number,
-  rewrite: (text: string) => string = (text) => text,
-): Promise<AsyncDisposable & { readonly port: number; stall(isStalled: boolean): void }> {
-  // prettier-ignore
-  const sockets: Socket[] = []
-  const upstreams: Socket[] = []
-  const proxy = createServer((client) => {
-    const upstream = connectTcp(port, '127.0.0.1')
-    sockets.push(client, upstream)
-    upstreams.push(upstream)
-    client.pipe(upstream)
-    upstream.on('data', (chunk: Buffer) => void client.write(rewrite(chunk.toString('latin1')), 'latin1'))
-    for (const [one, other] of [[client, upstream], [upstream, client]] as const) one.on('error', () => other.destroy()).on('close', () => other.destroy()) // prettier-ignore
-  })
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  return {
-    port: (proxy.address() as AddressInfo).port,
-    stall: (isStalled) => void (isStalled ? upstreams.at(-1)?.pause() : upstreams.at(-1)?.resume()),
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise<void>((resolve) => void proxy.close(() => resolve()))
-    },
-  }
 }
 
 test('with a credentials file of a user of an operator', async () => {

@@ -1,4 +1,5 @@
-// Streams and durable consumers at the server: which there are for a subject, and what is made. Owned by jetstream-source.ts.
+// Streams and durable consumers at the server: which there are for a subject, and what is made. Used by jetstream-source.ts;
+// probe.ts and peek.ts only ask.
 
 import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream'
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream'
@@ -19,13 +20,15 @@ export interface Place {
   readonly consumer: string
 }
 
+export type StreamsContext = Pick<SourceContext, 'instance' | 'log'>
+
 export class Streams {
   readonly #config: NatsConfig
-  readonly #context: SourceContext
+  readonly #context: StreamsContext
   readonly #durable: string
 
   /** @param durable begins the names of consumers */
-  constructor(config: NatsConfig, context: SourceContext, durable: string) {
+  constructor(config: NatsConfig, context: StreamsContext, durable: string) {
     this.#config = config
     this.#context = context
     this.#durable = durable
@@ -51,10 +54,19 @@ export class Streams {
     return streams.map((stream) => ({ stream, consumer }))
   }
 
+  /** Why a subject that no stream has will not get one, and how to make it; undefined where `places` makes one. */
+  async problem(manager: JetStreamManager, subject: string): Promise<HubError | undefined> {
+    const { createStream, stream } = this.#config
+    const existing =
+      createStream || stream !== undefined ? await this.#find(manager, this.#nameFor(subject)) : undefined
+    // The stream of somebody else is not changed, not even where we may create.
+    if (createStream && (existing === undefined || existing.description === CREATED)) return undefined
+    return this.#missing(subject, stream === undefined ? undefined : existing)
+  }
+
   /** Says how to make it. */
-  async missing(manager: JetStreamManager, subject: string): Promise<HubError> {
+  #missing(subject: string, existing: StreamConfig | undefined): HubError {
     const { stream, servers } = this.#config
-    const existing = stream === undefined ? undefined : await this.#find(manager, stream)
     const where = stream === undefined ? 'no stream has' : `the stream ${stream} ${existing === undefined ? 'is not there, which should have' : 'does not have'}` // prettier-ignore
     const command =
       existing === undefined
@@ -65,13 +77,15 @@ export class Streams {
     })
   }
 
-  /** The stream of somebody else is not changed, not even where we may create. */
+  #nameFor(subject: string): string {
+    return this.#config.stream ?? consumerName('hub', subject)
+  }
+
   async #create(manager: JetStreamManager, subject: string): Promise<string> {
-    const { createStream, stream } = this.#config
-    const name = stream ?? consumerName('hub', subject)
-    const existing = createStream ? await this.#find(manager, name) : undefined
-    if (!createStream || (existing !== undefined && existing.description !== CREATED))
-      throw await this.missing(manager, subject)
+    const problem = await this.problem(manager, subject)
+    if (problem !== undefined) throw problem
+    const name = this.#nameFor(subject)
+    const existing = await this.#find(manager, name)
     if (existing === undefined) await manager.streams.add({ name, subjects: [subject], description: CREATED })
     else await manager.streams.update(name, { subjects: [...existing.subjects, subject] })
     this.#context.log.info('nats.created', `${existing === undefined ? 'created the stream' : 'added to the stream'} ${name}: ${subject}`) // prettier-ignore

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { understandsReasons } from './version.ts'
+import { tooOldFor, understandsReasons } from './version.ts'
 
 test.for([
   ['2.9.25', false],
@@ -15,4 +15,16 @@ test.for([
   ['unknown', false],
 ] as const)('a server of version %s understands the reason of a termination: %s', ([version, expected]) => {
   expect(understandsReasons(version)).toBe(expected)
+})
+
+test.for([
+  ['2.9.3', '2.9.4'],
+  ['2.8.4', '2.9.4'],
+  ['2.9.4', undefined],
+  ['2.15.0', undefined],
+  ['3.0.0', undefined],
+  ['unknown', undefined],
+  [undefined, undefined],
+] as const)('a server of version %s needs an update to: %s', ([version, expected]) => {
+  expect(tooOldFor(version)).toBe(expected)
 })
