@@ -1,7 +1,7 @@
 // The MQTT source: keeps one connection's subscriptions at what is wanted and hands out what arrives. What outlives a
 // connection is in the inbox; what a connection is made of in dial.ts and session.ts.
 
-import { HubError, redactUrl } from '../../src/sdk/index.ts'
+import { HubError, redactUrl, refusedTopic } from '../../src/sdk/index.ts'
 import type { Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts'
 import { CopyFilter } from './copies.ts'
 import { dial } from './dial.ts'
@@ -9,7 +9,7 @@ import type { MqttConfig } from './dial.ts'
 import { contentDigest, sessionTag, toEvent } from './event.ts'
 import { wantedFilters } from './filters.ts'
 import { Inbox } from './inbox.ts'
-import { lostProblem, subackText, takenOverProblem } from './problems.ts'
+import { lostProblem, subackProblem, subackText, takenOverProblem } from './problems.ts'
 import type { Peer } from './problems.ts'
 import type { FilterRequest, MqttSession, SessionHandlers } from './session.ts'
 
@@ -140,8 +140,8 @@ export class MqttSource implements Source {
         server: `${this.#peer.address}, MQTT ${this.#peer.version === 5 ? '5.0' : '3.1.1'}`,
         topics: topics.map((topic, index) => {
           const code = codes[index] ?? REFUSED_FROM
-          const ok = code < REFUSED_FROM
-          return { topic, ok, detail: ok ? 'may be subscribed to' : subackText(code) }
+          if (code >= REFUSED_FROM) return refusedTopic(topic, subackProblem(topic, code))
+          return { topic, ok: true, detail: 'may be subscribed to' }
         }),
       }
     } finally {

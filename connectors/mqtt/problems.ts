@@ -3,6 +3,7 @@
 import type { IConnackPacket, IDisconnectPacket } from 'mqtt-packet'
 
 import { HubError } from '../../src/sdk/index.ts'
+import type { ErrorCode } from '../../src/sdk/index.ts'
 
 /** Whom we talk to; for messages. */
 export interface Peer {
@@ -105,6 +106,21 @@ export function subackText(code: number): string {
     0xa2: 'no wildcard subscriptions',
   }
   return `${known[code] ?? 'refused'}, SUBACK ${hex(code)}`
+}
+
+/** The same as an error with its fix, for what asks about one topic. */
+export function subackProblem(topic: string, code: number): HubError {
+  const known: Readonly<Record<number, readonly [ErrorCode, string]>> = {
+    0x8f: ['HUB_TOPIC_INVALID', `Correct the topic ${topic}: + and # stand for whole levels, # for the last ones.`],
+    0x97: ['HUB_SOURCE_THROTTLED', "Raise the broker's limit of subscriptions of a client."],
+    0x9e: [
+      'HUB_SOURCE_FORBIDDEN',
+      'Leave out sharedGroup and run one replica: this broker has no shared subscriptions.',
+    ],
+    0xa2: ['HUB_TOPIC_INVALID', 'Name topics without + and #: this broker has no wildcards.'],
+  }
+  const [name, hint] = known[code] ?? ['HUB_SOURCE_FORBIDDEN', `Let the user of the connector subscribe to ${topic}, in the ACL or the roles of the broker.`] // prettier-ignore
+  return new HubError(name, subackText(code), { hint })
 }
 
 function hex(code: number): string {

@@ -4,11 +4,14 @@ import { Command, CommanderError, Option } from 'commander'
 
 import { VERSION } from '../telemetry/version.ts'
 import type { RedriveOptions } from './commands/dead-letters.ts'
+import type { DevOptions } from './commands/dev.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { DryRunOptions } from './commands/dry-run.ts'
 import type { EmitOptions } from './commands/emit.ts'
 import type { ExplainOptions } from './commands/explain.ts'
+import type { GatewayCommandOptions } from './commands/gateway.ts'
 import type { LintOptions, PlanOptions } from './commands/plan.ts'
+import type { RunOptions } from './commands/run.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
 import type { CronNextOptions } from './commands/cron-next.ts'
@@ -40,8 +43,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
       'instances of the configuration, or connector types configured by the environment alone',
     )
     .addOption(CONFIG)
+    .option('--json', 'log lines as JSON objects, whatever log.format says')
     .addHelpText('after', '\nExample:\n  connector-hub run cron mqtt -c hub.yaml')
-    .action(async (names: string[], options: { config?: string }) => {
+    .action(async (names: string[], options: RunOptions) => {
       const { run } = await import('./commands/run.ts')
       code = await run(names, options, output, env)
     })
@@ -50,9 +54,11 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .command('dev')
     .description('run the functions of a stack file, embedded brokers and the hub in one process')
     .argument('[stack]', 'stack file; default: stack.yaml here')
+    .addOption(new Option('-c, --config <file>', 'hub.yaml, for connectors that need one, such as webhooks'))
     .option('--port <n>', 'port of the bundled gateway; 0: any free one', '8080')
+    .option('--json', 'one JSON object a line')
     .addHelpText('after', '\nExample:\n  connector-hub dev deploy/examples/quickstart/stack.yaml')
-    .action(async (stack: string | undefined, options: { port: string }) => {
+    .action(async (stack: string | undefined, options: DevOptions) => {
       const { dev } = await import('./commands/dev.ts')
       code = await dev(stack, options, output, env)
     })
@@ -64,8 +70,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port; 0: any free one', '8080')
     .option('--state-dir <dir>', 'where the async queue is kept', '.connector-hub/gateway')
+    .option('--json', 'one JSON object a line')
     .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml --port 8080')
-    .action(async (options: { stack?: string[]; host: string; port: string; stateDir: string }) => {
+    .action(async (options: GatewayCommandOptions) => {
       const { gateway } = await import('./commands/gateway.ts')
       code = await gateway(options, output, env)
     })

@@ -3,7 +3,7 @@
 
 import { Pool } from 'undici'
 
-import { HubError, errorText, formatDuration, formatSize, redactUrl } from '../sdk/index.ts'
+import { HubError, errorText, formatDuration, formatSize, isTlsFailure, redactUrl } from '../sdk/index.ts'
 import type { Clock, Secret } from '../sdk/index.ts'
 
 export interface GatewayClientOptions {
@@ -73,7 +73,7 @@ export class GatewayClient {
       if (error instanceof HubError) throw error
       signal.throwIfAborted()
       const what = timeout.signal.aborted ? `no complete answer within ${formatDuration(timeoutMs)}` : errorText(error)
-      throw this.#failed(path, what, { cause: error })
+      throw this.#failed(path, what, { cause: error, ...tlsHint(error) })
     } finally {
       timer.cancel()
     }
@@ -122,6 +122,17 @@ export class GatewayClient {
   async close(): Promise<void> {
     if (!this.#pool.destroyed) await this.#pool.destroy()
   }
+}
+
+function tlsHint(error: unknown): { readonly hint?: string } {
+  if (!isTlsFailure(error)) return {}
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'EPROTO')
+    return { hint: 'The gateway speaks no TLS at this port: set gateway.url to http://, or to its TLS port.' }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return { hint: 'Set gateway.url to a host name that is in the certificate of the gateway.' }
+  if (code === 'CERT_HAS_EXPIRED') return { hint: 'Renew the certificate of the gateway.' }
+  return { hint: "Set the environment variable NODE_EXTRA_CA_CERTS to a PEM file with the gateway's CA." }
 }
 
 function parseUrl(text: string): URL {

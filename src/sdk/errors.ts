@@ -163,6 +163,8 @@ export function asHubError(error: unknown, code: ErrorCode = 'HUB_INTERNAL', can
 /** One line for a person: the message, or the system code where Node leaves the message empty (AggregateError). */
 export function errorText(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(errorText).join('; ')
+  // OpenSSL's text names a line of its source; the reason is what it means.
+  if (error instanceof Error && /^[0-9A-F]+:error:/.test(error.message) && 'reason' in error) return `TLS: ${error.reason as string}` // prettier-ignore
   if (error instanceof Error) return error.message || (error as NodeJS.ErrnoException).code || error.name
   return String(error)
 }

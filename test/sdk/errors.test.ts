@@ -34,6 +34,11 @@ test('an error is one line for a person, also where Node leaves the message empt
   expect(errorText(new AggregateError([new Error('a')], 'all failed'))).toBe('all failed')
   expect(errorText(Object.assign(new Error(''), { code: 'ECONNRESET' }))).toBe('ECONNRESET')
   expect(errorText(new TypeError(''))).toBe('TypeError')
+  const openSsl =
+    '40BDC3F9397F0000:error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:tlsany_meth.c:77:'
+  expect(errorText(Object.assign(new Error(openSsl), { reason: 'wrong version number' }))).toBe(
+    'TLS: wrong version number',
+  )
   expect(errorText(undefined)).toBe('undefined')
 })
 

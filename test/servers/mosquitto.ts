@@ -31,6 +31,8 @@ export interface MosquittoOptions {
   readonly webSockets?: boolean
   /** Write every change to disk, so that `kill` loses little. Costs a whole copy each time; otherwise `stop` saves. */
   readonly saveChanges?: boolean
+  /** More lines of the configuration file, for what is not of a listener. */
+  readonly config?: readonly string[]
 }
 
 export interface MosquittoServer extends AsyncDisposable {
@@ -130,7 +132,7 @@ function externalServer(url: string): MosquittoServer {
 }
 
 function configuration(
-  { credentials, tls, saveChanges }: MosquittoOptions,
+  { credentials, tls, saveChanges, config = [] }: MosquittoOptions,
   folder: string,
   port: number,
   tlsPort: number | undefined,
@@ -144,6 +146,7 @@ function configuration(
     'log_dest stderr',
     'max_queued_messages 0',
     'max_inflight_messages 0',
+    ...config,
   ]
   if (process.getuid?.() === 0) lines.push('user root')
   if (credentials === undefined) lines.push('allow_anonymous true')

@@ -2,24 +2,30 @@
 
 import { buildWiring } from '../../discovery/index.ts'
 import type { Wiring } from '../../discovery/index.ts'
-import { checkClock, checkConnectors, checkState } from '../../hub/checkup.ts'
+import { checkClock, checkState, failedCheck } from '../../hub/checkup.ts'
 import type { Check } from '../../hub/checkup.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
+import { checkConnector } from '../../hub/connector-check.ts'
 import { wiringOptions } from '../../hub/hub.ts'
-import { asHubError, redactUrl } from '../../sdk/index.ts'
+import { HubError, parseDuration, redactUrl } from '../../sdk/index.ts'
 import { EXIT, counted, paint, printable, sentence } from '../output.ts'
 import type { Output, Style } from '../output.ts'
+import { Waiting } from '../waiting.ts'
 import { functionsOf } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
 export interface DoctorOptions extends SourceOptions {
+  readonly timeout?: string
   readonly json?: boolean
 }
+
+type Say = (...checks: readonly Check[]) => void
 
 const STYLES: Readonly<Record<Check['outcome'], Style>> = { ok: 'green', warning: 'yellow', failed: 'red' }
 /** Lines are written as they come, so what is longer sticks out. */
 const SUBJECT_WIDTH = 14
+const TIMEOUT = '20s'
 const UNREACHABLE: readonly (string | undefined)[] = ['HUB_DISCOVERY_FAILED', 'HUB_SOURCE_UNREACHABLE']
 
 /** @returns EXIT.unreachable when all that fails is out of reach, EXIT.problems for any other failure. @throws HubError of the configuration */
@@ -29,37 +35,85 @@ export async function doctor(
   output: Output,
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
+  const timeoutMs = timeoutOf(options)
   // prettier-ignore
   const config = await readHubConfig({
     env,
     ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
     ...(options.config === undefined ? { types } : { file: options.config }),
   })
-  const checks: Check[] = []
-  const say = (...more: readonly Check[]): void => {
-    checks.push(...more)
-    if (options.json !== true) for (const check of more) output.write(checkLine(check, output.color))
-  }
-  const wiring = await checkFunctions(options, config, env, say)
-  if (options.stack === undefined) {
-    const clock = await checkClock(config.settings.gateway.url)
-    if (clock !== undefined) say(clock)
-  }
-  say(checkState(config.settings.stateDir))
-  say(...(await checkConnectors(config, wiring)))
+  const isText = options.json !== true
+  using waiting = new Waiting(output, isText)
+  const report = new Report((check) => {
+    if (isText) waiting.write(checkLine(check, output.color))
+  })
+  await checkAll(options, config, env, { timeoutMs, waiting, report })
+  const { checks } = report
   const failed = checks.filter(({ outcome }) => outcome === 'failed')
   const warnings = checks.filter(({ outcome }) => outcome === 'warning').length
-  if (options.json === true) output.write(`${JSON.stringify({ checks }, null, 2)}\n`)
-  else output.write(`\n${counted(checks.length, 'check')}: ${failed.length} failed, ${counted(warnings, 'warning')}\n`)
+  if (isText)
+    waiting.write(`\n${counted(checks.length, 'check')}: ${failed.length} failed, ${counted(warnings, 'warning')}\n`) // prettier-ignore
+  else output.write(`${JSON.stringify({ checks }, null, 2)}\n`)
   if (failed.length === 0) return EXIT.ok
   return failed.every(({ code }) => UNREACHABLE.includes(code)) ? EXIT.unreachable : EXIT.problems
+}
+
+function timeoutOf({ timeout = TIMEOUT }: DoctorOptions): number {
+  const ms = parseDuration(timeout)
+  if (ms === undefined || ms < 1) throw new HubError('HUB_USAGE', `--timeout ${timeout} is not a duration`, { hint: `Write for example --timeout ${TIMEOUT}.` }) // prettier-ignore
+  return ms
+}
+
+/** Each thing that is checked has a place; results come in any order, and are listed in that of the places. */
+class Report {
+  readonly #onCheck: (check: Check) => void
+  readonly #places: Check[][] = []
+
+  constructor(onCheck: (check: Check) => void) {
+    this.#onCheck = onCheck
+  }
+
+  place(): Say {
+    const place: Check[] = []
+    this.#places.push(place)
+    return (...checks) => {
+      place.push(...checks)
+      for (const check of checks) this.#onCheck(check)
+    }
+  }
+
+  get checks(): readonly Check[] {
+    return this.#places.flat()
+  }
+}
+
+/** All at once: whatever is slow holds up nothing else. */
+async function checkAll(
+  options: DoctorOptions,
+  config: HubConfig,
+  env: NodeJS.ProcessEnv,
+  { timeoutMs, waiting, report }: { readonly timeoutMs: number; readonly waiting: Waiting; readonly report: Report },
+): Promise<void> {
+  const { gateway, stateDir } = config.settings
+  const ofGateway = options.stack === undefined
+  const wiring = waiting.for('gateway', checkFunctions(options, config, env, report.place()))
+  const sayClock = report.place()
+  const clock = ofGateway ? checkClock(gateway.url, timeoutMs) : Promise.resolve(undefined)
+  report.place()(checkState(stateDir))
+  await Promise.all([
+    wiring,
+    clock.then((check) => check !== undefined && sayClock(check)),
+    ...config.instances.map((instance) =>
+      waiting.for(instance.name, checkConnector(instance, wiring, { timeoutMs, say: report.place() })),
+    ),
+  ])
 }
 
 async function checkFunctions(
   options: DoctorOptions,
   config: HubConfig,
   env: NodeJS.ProcessEnv,
-  say: (...checks: readonly Check[]) => void,
+  say: Say,
 ): Promise<Wiring | undefined> {
   const subject = options.stack === undefined ? 'gateway' : 'functions'
   const from = options.stack === undefined ? redactUrl(config.settings.gateway.url) : options.stack.join(', ')
@@ -71,8 +125,7 @@ async function checkFunctions(
       say({ subject: [name, annotation].filter((part) => part !== '').join(' '), outcome: level === 'error' ? 'failed' : 'warning', detail: message, code, fix: hint }) // prettier-ignore
     return wiring
   } catch (error) {
-    const { code, message, hint } = asHubError(error)
-    say({ subject, outcome: 'failed', detail: message, code, fix: hint })
+    say(failedCheck(subject, error))
     return undefined
   }
 }
