@@ -1,11 +1,12 @@
 // What `dev` shows: what is wired, each delivery with its outcome and duration, what functions print. Lines only, so that
 // it can be piped, scrolled and searched.
 
-import type { LedgerCall, LedgerEntry } from '../delivery/ledger.ts'
+import type { LedgerCall, LedgerCounts, LedgerEntry } from '../delivery/ledger.ts'
 import type { Wiring } from '../discovery/index.ts'
 import { formatDuration } from '../sdk/index.ts'
 import { counted, paint, printable, sentence } from './output.ts'
 import type { Output, Style } from './output.ts'
+import type { View } from './view.ts'
 
 const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
   acked: ['✓', 'green'],
@@ -17,7 +18,7 @@ const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
 /** Lines of deliveries a second that a person can follow; the rest is counted. */
 const LINES_A_SECOND = 50
 
-export class LiveView {
+export class LiveView implements View {
   readonly #output: Output
   readonly #now: () => number
   #second = 0
@@ -76,7 +77,7 @@ export class LiveView {
   }
 
   /** The books of every connector, at the end. */
-  totals(rows: readonly (readonly [connector: string, counts: Readonly<Record<string, number>>])[]): void {
+  totals(rows: readonly (readonly [connector: string, counts: LedgerCounts])[]): void {
     this.#flushLeftOut()
     for (const [connector, { received, acked, unmatched, filtered, deadLettered, returned, inFlight }] of rows) {
       this.#line(

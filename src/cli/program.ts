@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 
+import { HubError } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
 import type { RedriveOptions } from './commands/dead-letters.ts'
 import type { DevOptions } from './commands/dev.ts'
@@ -31,9 +32,12 @@ export async function execute(args: readonly string[], output: Output, env: Node
   const program = new Command('connector-hub')
     .description('Event connectors for OpenFaaS that settle an event only after its functions have settled it.')
     .version(VERSION)
-    .showHelpAfterError('Try --help.')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.warn(text) })
+    .configureOutput({
+      writeOut: (text) => output.write(text),
+      writeErr: (text) => output.warn(text),
+      outputError: (text) => output.warn(errorLine(usageError(text), output.warnColor)),
+    })
 
   program
     .command('run')
@@ -331,4 +335,13 @@ export async function execute(args: readonly string[], output: Output, env: Node
     output.warn(errorLine(error, output.warnColor))
     return exitCode(error)
   }
+}
+
+/** What commander says of a command line, in our form: `error: unknown option '--jsno'\n(Did you mean --json?)`. */
+function usageError(text: string): HubError {
+  const [what = '', ...more] = text.trim().split('\n')
+  const guess = more.map((line) => line.replace(/^\((.*)\)$/, '$1')).join(' ')
+  return new HubError('HUB_USAGE', what.replace(/^error: /, ''), {
+    hint: `${guess === '' ? '' : `${guess} `}Add --help to see what there is.`,
+  })
 }

@@ -57,6 +57,10 @@ export interface ReadConfigOptions {
   readonly overlay?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** Instead of `gateway.url`, wherever that is set. */
   readonly gatewayUrl?: string
+  /** Instead of `stateDir`, wherever that is set. */
+  readonly stateDir?: string
+  /** Instead of `admin`, wherever that is set. */
+  readonly admin?: { readonly host: string; readonly port: number }
   /** Lint looks at files of other machines. Default true. */
   readonly readSecretFiles?: boolean
 }
@@ -68,6 +72,8 @@ export async function checkHubConfig(
   const file = options.file === undefined ? undefined : readYaml(options.file)
   const root: Record<string, unknown> = { ...file?.root }
   if (options.gatewayUrl !== undefined) root['gateway'] = { ...(root['gateway'] as object), url: options.gatewayUrl }
+  if (options.stateDir !== undefined) root['stateDir'] = options.stateDir
+  if (options.admin !== undefined) root['admin'] = options.admin
   const instances = connectorsOf(root['connectors'], options)
   delete root['connectors']
   const problems: ConfigProblem[] = [...instances.problems]

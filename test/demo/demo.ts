@@ -16,6 +16,7 @@ const DEADLINE_MS = 30_000
 
 const silent = { ...processOutput, write: () => {} }
 await using session = await startDev({
+  config: undefined,
   stack: STACK,
   port: 0,
   view: new LiveView(silent),

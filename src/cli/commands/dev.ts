@@ -15,21 +15,25 @@ import { loadEmbedded, selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, systemClock } from '../../sdk/index.ts'
 import type { EmbeddedBroker } from '../../sdk/index.ts'
 import { createLogger } from '../../telemetry/logger.ts'
-import { LiveView } from '../live-view.ts'
 import { EXIT, errorLine } from '../output.ts'
 import type { Output } from '../output.ts'
 import { untilSignal } from '../signals.ts'
+import { viewFor } from '../view.ts'
+import type { View } from '../view.ts'
 import { FUNCTION_NAMESPACE, functionSpecs, gatewayLog, portOf } from './gateway.ts'
 
 export interface DevOptions {
+  /** hub.yaml, for connectors that need one. */
+  readonly config?: string
   readonly port: string
+  readonly json?: boolean
 }
 
 /** A running development setup; the demo drives it without a terminal. */
 export interface DevSession extends AsyncDisposable {
   readonly hub: Hub
   readonly gateway: Gateway
-  /** By connector type. */
+  /** By connector instance. */
   readonly brokers: ReadonlyMap<string, EmbeddedBroker>
 }
 
@@ -48,8 +52,8 @@ export async function dev(
   // Before anything is started: what is wrong with the file is not about ports.
   readStackFile(path, { env })
   const stop = untilSignal()
-  const view = new LiveView(output)
-  await using session = await startDev({ stack: path, port: portOf(options.port), view, output, env })
+  const view = viewFor(output, options.json)
+  await using session = await startDev({ stack: path, config: options.config, port: portOf(options.port), view, output, env }) // prettier-ignore
   const signal = await stop
   await session.hub.stop()
   view.totals([...session.hub.ledgers].map(([name, ledger]) => [name, { ...ledger.counts }]))
@@ -59,14 +63,17 @@ export async function dev(
 /** @throws HubError */
 export async function startDev({
   stack,
+  config: file,
   port,
   view,
   output,
   env,
 }: {
   readonly stack: string
+  /** hub.yaml; without one every connector that needs no broker, or brings one. */
+  readonly config: string | undefined
   readonly port: number
-  readonly view: LiveView
+  readonly view: View
   readonly output: Output
   readonly env: NodeJS.ProcessEnv
 }): Promise<DevSession> {
@@ -75,22 +82,23 @@ export async function startDev({
   const cleanUp = new AsyncDisposableStack()
   cleanUp.defer(() => rmSync(stateDir, { recursive: true, force: true }))
   try {
-    const { overlay, brokers } = await startBrokers(cleanUp)
+    const { overlay, brokers } = await startBrokers(await instancesOf(file, env), cleanUp)
     const stackEnv = {
       ...env,
-      ...Object.fromEntries([...brokers].map(([type, { address }]) => [`HUB_EMBEDDED_${type.toUpperCase()}`, address])),
+      ...Object.fromEntries(
+        [...brokers].map(([name, { address }]) => [`HUB_EMBEDDED_${name.replaceAll('-', '_').toUpperCase()}`, address]),
+      ),
     }
     const gateway = cleanUp.use(
       await startGateway({ port, stateDir, namespace: FUNCTION_NAMESPACE, log: gatewayLog(view) }),
     )
     const config = await readHubConfig({
-      env: {
-        HUB_STATE_DIR: stateDir,
-        HUB_GATEWAY_URL: gateway.address,
-        HUB_ADMIN_HOST: '127.0.0.1',
-        HUB_ADMIN_PORT: '0',
-      },
+      // Without a file nothing of the machine's environment decides what development is like.
+      ...(file === undefined ? { env: {} } : { env, file }),
       overlay,
+      gatewayUrl: gateway.address,
+      stateDir,
+      admin: { host: '127.0.0.1', port: 0 },
     })
     const logger = createLogger({
       level: 'warn',
@@ -116,11 +124,13 @@ export async function startDev({
       onWiring: (wiring) => view.wired(wiring),
     })
     cleanUp.defer(() => hub.stop())
+    await hub.start()
     view.started([
       ['gateway', gateway.address],
-      ...[...brokers].map(([type, { address }]): [string, string] => [type, address]),
+      ...[...brokers].map(([name, { address }]): [string, string] => [name, address]),
+      // As development has no fixed port for it, `tail` and `explain` have to be told.
+      ...(hub.adminAddress === undefined ? [] : [['hub', hub.adminAddress] as const]),
     ])
-    await hub.start()
     for (const ledger of hub.ledgers.values()) ledger.listen((entry) => view.delivery(entry))
     const disposal = cleanUp.move()
     return { hub, gateway, brokers, [Symbol.asyncDispose]: () => disposal.disposeAsync() }
@@ -130,18 +140,29 @@ export async function startDev({
   }
 }
 
-/** Every connector that needs no broker, or brings one. */
-async function startBrokers(cleanUp: AsyncDisposableStack): Promise<{
+/** Type by instance: those of the file, else every connector that needs no broker, or brings one. @throws HubError of the file */
+async function instancesOf(file: string | undefined, env: NodeJS.ProcessEnv): Promise<ReadonlyMap<string, string>> {
+  if (file === undefined) return new Map((await selfContainedTypes()).map((type) => [type, type]))
+  const { instances } = await readHubConfig({ file, env })
+  return new Map(instances.map(({ name, settings }) => [name, settings.type]))
+}
+
+/** One for each instance whose connector brings one; the others have brokers of their own. */
+async function startBrokers(
+  instances: ReadonlyMap<string, string>,
+  cleanUp: AsyncDisposableStack,
+): Promise<{
   readonly overlay: Readonly<Record<string, Record<string, unknown>>>
+  /** By instance. */
   readonly brokers: ReadonlyMap<string, EmbeddedBroker>
 }> {
   const overlay: Record<string, Record<string, unknown>> = {}
   const brokers = new Map<string, EmbeddedBroker>()
-  for (const type of await selfContainedTypes()) {
+  for (const [name, type] of instances) {
     const start = await loadEmbedded(type)
     const broker = start === undefined ? undefined : cleanUp.use(await start({}))
-    if (broker !== undefined) brokers.set(type, broker)
-    overlay[type] = { type, ...broker?.config }
+    if (broker !== undefined) brokers.set(name, broker)
+    overlay[name] = { type, ...broker?.config }
   }
   return { overlay, brokers }
 }

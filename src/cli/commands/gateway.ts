@@ -8,16 +8,18 @@ import { startGateway } from '../../gateway/gateway.ts'
 import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { HubError } from '../../sdk/index.ts'
-import { LiveView } from '../live-view.ts'
 import { EXIT } from '../output.ts'
 import type { Output } from '../output.ts'
 import { untilSignal } from '../signals.ts'
+import { viewFor } from '../view.ts'
+import type { View } from '../view.ts'
 
 export interface GatewayCommandOptions {
   readonly stack?: readonly string[]
   readonly host: string
   readonly port: string
   readonly stateDir: string
+  readonly json?: boolean
 }
 
 /** Namespace of functions that name none, as in OpenFaaS. */
@@ -25,7 +27,7 @@ export const FUNCTION_NAMESPACE = 'openfaas-fn'
 
 /** @throws HubError */
 export async function gateway(options: GatewayCommandOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
-  const view = new LiveView(output)
+  const view = viewFor(output, options.json)
   const { specs, problems } = functionSpecs(options.stack ?? [], env)
   for (const problem of problems) output.warn(`${problem}\n`)
   // basic_auth with secret files as OpenFaaS has it, or given outright: the names by which `run` finds them too.
@@ -49,7 +51,7 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
 }
 
 /** What functions print, and what the gateway has to say about them. */
-export function gatewayLog(view: LiveView): GatewayLog {
+export function gatewayLog(view: View): GatewayLog {
   return {
     request: () => {},
     functionOutput: (name, line) => view.functionOutput(name, line),

@@ -11,6 +11,8 @@ import { untilSignal } from '../signals.ts'
 
 export interface RunOptions {
   readonly config?: string
+  /** Log lines as JSON, whatever the configuration says. */
+  readonly json?: boolean
 }
 
 /** @throws HubError when the configuration is not usable */
@@ -28,7 +30,7 @@ export async function run(
     }),
     names,
   )
-  const hub = new Hub(config, { logger: loggerOf(config, output) })
+  const hub = new Hub(config, { logger: loggerOf(config, output, options.json) })
   const stop = untilSignal()
   try {
     await hub.start()
@@ -44,14 +46,14 @@ export async function run(
   }
 }
 
-export function loggerOf(config: HubConfig, output: Output): Logger {
+export function loggerOf(config: HubConfig, output: Output, json?: boolean): Logger {
   const { level, format } = config.settings.log
   const secretNames = config.instances.flatMap(({ manifest }) =>
     Object.entries(manifest.fields).flatMap(([name, { kind }]) => (kind === 'secret' ? [name] : [])),
   )
   return createLogger({
     level,
-    format,
+    format: json === true ? 'json' : format,
     color: output.warnColor,
     secretNames: [...new Set(secretNames)],
     write: (line) => output.warn(line),
