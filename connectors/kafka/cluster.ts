@@ -1,7 +1,7 @@
 // What is known of a Kafka cluster and the connections to its brokers: one for each broker and purpose, since a broker
 // answers the requests of a connection one after the other. Lives as long as one connect of the source.
 
-import { findCoordinatorV3, metadataV9 } from '@platformatic/kafka'
+import { apiVersionsV0, findCoordinatorV3, metadataV9 } from '@platformatic/kafka'
 import type { Connection } from '@platformatic/kafka'
 
 import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
@@ -9,19 +9,17 @@ import type { Clock } from '../../src/sdk/index.ts'
 import { dial, failureOf, hangUp } from './dial.ts'
 import type { KafkaConfig } from './dial.ts'
 import { answerOf, errorIds, kafkaProblem } from './problems.ts'
-
-type MetadataResponse = Awaited<ReturnType<typeof metadataV9.api.async>>
+import { topicState } from './topic-state.ts'
+import type { TopicState } from './topic-state.ts'
+import { versionProblem } from './versions.ts'
 
 export interface Address {
   readonly host: string
   readonly port: number
 }
 
-/** The leaders of its partitions, -1 where there is none at the moment; or Kafka's name of why it cannot be read. */
-export type TopicState = { readonly leaders: readonly number[] } | { readonly problem: string }
-
 /** Joining waits for other members, so nothing else can use its connection. */
-export type Purpose = 'fetch' | 'group' | 'join'
+export type Purpose = 'fetch' | 'group' | 'join' | 'produce'
 
 const GROUP_COORDINATOR = 0
 const TRANSIENT = { minWaitMs: 50, maxWaitMs: 1000, jitter: 'equal' } as const
@@ -37,6 +35,7 @@ export class Cluster {
   readonly #brokers = new Map<number, Address>()
   readonly #connections = new Map<string, Promise<Connection>>()
   #control: Connection | undefined
+  #isNewEnough = false
   #id = ''
 
   /** @param stop ends every wait and every attempt to connect */
@@ -62,23 +61,42 @@ export class Cluster {
    * @param create lets the brokers make missing ones, where `auto.create.topics.enable` allows it
    */
   async topics(names: readonly string[] | null, create = false): Promise<ReadonlyMap<string, TopicState>> {
-    const response = await this.#ask((connection) => metadataV9.api.async(connection, names === null ? null : [...names], create, false, false)) // prettier-ignore
+    const { answer: response } = await this.#ask((connection) => metadataV9.api.async(connection, names === null ? null : [...names], create, true, false)) // prettier-ignore
     this.#id = response.clusterId ?? ''
     for (const { nodeId, host, port } of response.brokers) this.#brokers.set(nodeId, { host, port })
-    return new Map(response.topics.map((topic) => [topic.name, stateOf(topic)]))
+    return new Map(response.topics.map((topic) => [topic.name, topicState(topic)]))
+  }
+
+  /** To any broker, for what each of them answers. @throws HubError HUB_SOURCE_* */
+  anyConnection(): Promise<Connection> {
+    return this.#anyBroker()
   }
 
   /** The broker that leads the group. @throws HubError HUB_SOURCE_* */
   async coordinator(group: string): Promise<number> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await this.#ask((connection) => findCoordinatorV3.api.async(connection, GROUP_COORDINATOR, [group])) // prettier-ignore
-        const [found] = response.coordinators
+        const { answer, error } = await this.#ask((connection) => findCoordinatorV3.api.async(connection, GROUP_COORDINATOR, [group])) // prettier-ignore
+        if (error !== undefined) throw error
+        const [found] = answer.coordinators
         if (found === undefined) throw new HubError('HUB_SOURCE_PROTOCOL', `${this.addresses}: no coordinator in the answer`) // prettier-ignore
         this.#brokers.set(found.nodeId, { host: found.host, port: found.port })
         return found.nodeId
       } catch (error) {
-        if (attempt === COORDINATOR_TRIES || !passes(error)) throw kafkaProblem(error, this.addresses)
+        if (attempt === COORDINATOR_TRIES || !passes(error))
+          throw kafkaProblem(error, `${this.addresses}: group ${group}`)
+        await sleep(this.#clock, backoffMs(attempt, TRANSIENT), this.#stop)
+      }
+    }
+  }
+
+  /** Asks the broker that leads the group; again while it moves. @throws HubError HUB_SOURCE_*, or what `request` throws */
+  async askCoordinator<T>(group: string, request: (connection: Connection) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await request(await this.connection(await this.coordinator(group), 'group'))
+      } catch (error) {
+        if (attempt === COORDINATOR_TRIES || !passes(error)) throw error
         await sleep(this.#clock, backoffMs(attempt, TRANSIENT), this.#stop)
       }
     }
@@ -124,11 +142,13 @@ export class Cluster {
   }
 
   /** Of any broker. What was answered with an error for some of its parts is an answer. */
-  async #ask<T>(request: (connection: Connection) => Promise<T>): Promise<T> {
+  async #ask<T>(
+    request: (connection: Connection) => Promise<T>,
+  ): Promise<{ readonly answer: T; readonly error: unknown }> {
     const connection = await this.#anyBroker()
     try {
       const { answer, error } = await answerOf(request(connection))
-      if (errorIds(error).every((id) => !PASSES.has(id) || id === 'LEADER_NOT_AVAILABLE')) return answer
+      if (errorIds(error).every((id) => !PASSES.has(id) || id === 'LEADER_NOT_AVAILABLE')) return { answer, error }
       throw error
     } catch (error) {
       throw broken(connection, error)
@@ -141,16 +161,33 @@ export class Cluster {
     let problem: unknown
     for (const address of this.#candidates()) {
       try {
-        this.#control = await this.#dial(address, this.#config.requestTimeout)
-        return this.#control
+        const connection = await this.#dial(address, this.#config.requestTimeout)
+        await this.#checkVersions(connection, address)
+        this.#control = connection
+        return connection
       } catch (error) {
         this.#stop.throwIfAborted()
         problem = error
         // Another broker would say the same, and a second attempt may lock the account.
-        if (error instanceof HubError && error.code === 'HUB_SOURCE_AUTH') break
+        if (error instanceof HubError && (error.code === 'HUB_SOURCE_AUTH' || error.code === 'HUB_SOURCE_PROTOCOL'))
+          break
       }
     }
     throw kafkaProblem(problem, this.addresses)
+  }
+
+  /** Once: an older broker closes the connection at the first request that it does not know, without a word. */
+  async #checkVersions(connection: Connection, { host, port }: Address): Promise<void> {
+    if (this.#isNewEnough) return
+    try {
+      const { apiKeys } = await apiVersionsV0.api.async(connection, '', '')
+      const problem = versionProblem(apiKeys, `${host}:${port}`)
+      if (problem !== undefined) throw problem
+      this.#isNewEnough = true
+    } catch (error) {
+      hangUp(connection)
+      throw broken(connection, error)
+    }
   }
 
   #candidates(): readonly Address[] {
@@ -166,32 +203,6 @@ export class Cluster {
 function broken(connection: Connection, error: unknown): unknown {
   const failure = failureOf(connection)
   return failure === undefined ? error : new AggregateError([failure, error], failure.message)
-}
-
-function stateOf({ errorCode, name, partitions }: MetadataResponse['topics'][number]): TopicState {
-  // LEADER_NOT_AVAILABLE: it was made this moment.
-  if (errorCode !== 0 && errorCode !== LEADER_NOT_AVAILABLE) return { problem: protocolErrorName(errorCode, name) }
-  const leaders: number[] = []
-  for (const { partitionIndex, leaderId } of partitions) leaders[partitionIndex] = leaderId
-  return { leaders }
-}
-
-const LEADER_NOT_AVAILABLE = 5
-
-function protocolErrorName(code: number, topic: string): string {
-  const names: Readonly<Record<number, string>> = { 3: 'does not exist', 17: 'is no name of a topic', 29: 'may not be described by this user' } // prettier-ignore
-  return `${topic} ${names[code] ?? `cannot be read (Kafka error ${code})`}`
-}
-
-/** Number of partitions of each topic; 0 of one that cannot be read. */
-export function partitionCounts(
-  topics: Iterable<string>,
-  states: ReadonlyMap<string, TopicState>,
-): ReadonlyMap<string, number> {
-  return new Map([...topics].map((topic) => {
-    const state = states.get(topic)
-    return [topic, state !== undefined && 'leaders' in state ? state.leaders.length : 0]
-  })) // prettier-ignore
 }
 
 function passes(error: unknown): boolean {

@@ -27,7 +27,10 @@ const AGAIN_MS = 50
 /** Protocol guide, "Error Codes". */
 const OFFSET_METADATA_TOO_LARGE = 12
 const UNKNOWN_TOPIC_OR_PARTITION = 3
+const TOPIC_AUTHORIZATION_FAILED = 29
 const FENCED_INSTANCE_ID = 82
+/** Its topic is deleted, or closed to us: whoever looks for topics finds that, too, and leaves it out. */
+const TAKEN_AWAY = new Set([UNKNOWN_TOPIC_OR_PARTITION, TOPIC_AUTHORIZATION_FAILED])
 /**
  * Another try may work: with another coordinator, after the rebalance, or as a member of the next generation. When the group
  * has really gone on without us it says so itself, and takes the partitions away.
@@ -119,10 +122,10 @@ export class Committer {
     for (const one of round) {
       const code = codes.get(partitionKey(one.partition.topic, one.partition.index)) ?? 0
       if (code === 0) one.partition.confirmed(one.commit)
-      else if (code === UNKNOWN_TOPIC_OR_PARTITION) this.#lost(one.partition, one.commit)
+      else if (TAKEN_AWAY.has(code)) this.#lost(one.partition, one.commit)
       else refused.push(one)
       if (code === OFFSET_METADATA_TOO_LARGE) this.#forgoMetadata()
-      else if (code !== 0 && !PASSING.has(code) && code !== UNKNOWN_TOPIC_OR_PARTITION && code !== FENCED_INSTANCE_ID)
+      else if (code !== 0 && !PASSING.has(code) && !TAKEN_AWAY.has(code) && code !== FENCED_INSTANCE_ID)
         this.#options.failed(kafkaProblem(error, `group ${this.#options.groupName}: the offset of ${one.partition.topic} cannot be committed`)) // prettier-ignore
     }
     this.#again(refused)

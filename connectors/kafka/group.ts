@@ -17,10 +17,10 @@ import { HubError, sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
 import { assign, byTopic, eachPartition, partitionKey } from './assignor.ts'
 import type { Member, TopicPartition } from './assignor.ts'
-import { partitionCounts } from './cluster.ts'
 import type { Cluster } from './cluster.ts'
 import type { KafkaConfig } from './dial.ts'
 import { answerOf, errorIds, kafkaProblem } from './problems.ts'
+import { partitionCounts } from './topic-state.ts'
 
 export interface GroupEvents {
   /** Given to us; the group waits for nothing. */
@@ -120,6 +120,11 @@ export class Group {
   async connection(purpose: 'group' | 'join' = 'group'): Promise<Connection> {
     this.#coordinator ??= await this.#cluster.coordinator(this.#config.group)
     return await this.#cluster.connection(this.#coordinator, purpose)
+  }
+
+  /** One request to the coordinator. @throws HubError, or what `request` throws */
+  async ask<T>(request: (connection: Connection) => Promise<T>): Promise<T> {
+    return await request(await this.connection())
   }
 
   /** Resolves when nothing of it runs any more; after `stop`. */

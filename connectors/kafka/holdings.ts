@@ -9,7 +9,7 @@ import type { Cluster } from './cluster.ts'
 import type { Committer } from './committer.ts'
 import type { KafkaConfig } from './dial.ts'
 import type { Group } from './group.ts'
-import { beginnings, endsOf } from './offsets.ts'
+import { beginnings, nearestInLog } from './offsets.ts'
 import { Partition } from './partition.ts'
 
 export interface HoldingsOptions {
@@ -85,9 +85,7 @@ export class Holdings {
     const { topic, index, position } = partition
     const key = partitionKey(topic, index)
     partition.lost = true
-    const at = async (end: 'oldest' | 'newest'): Promise<bigint> => (await endsOf([{ topic, partition: index }], cluster, end)).get(key) ?? 0n // prettier-ignore
-    const [first, last] = [await at('oldest'), await at('newest')]
-    const to = position < first ? first : last
+    const to = await nearestInLog(partition, cluster)
     if (to > position) expired.add(Number(to - position), { topic })
     const what = to > position ? `${to - position} records were deleted by the topic's retention before they were read` : 'the log was cut behind our position' // prettier-ignore
     context.log.error('kafka.out-of-range', `${key}: ${what}; going on at ${to} instead of ${position}`, { topic, from: position.toString(), to: to.toString() }) // prettier-ignore

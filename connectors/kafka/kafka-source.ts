@@ -13,6 +13,7 @@ import type {
 import { Cluster } from './cluster.ts'
 import type { KafkaConfig } from './dial.ts'
 import { Letters } from './letters.ts'
+import { probeTopics } from './probe.ts'
 import { kafkaProblem } from './problems.ts'
 import { Session } from './session.ts'
 
@@ -75,15 +76,7 @@ export class KafkaSource implements Source {
   async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
     const cluster = new Cluster(this.#config, `${this.#clientId}-probe`, this.#context.clock, signal)
     try {
-      const states = await cluster.topics(topics)
-      return {
-        server: `Kafka ${cluster.id} at ${cluster.addresses}`,
-        topics: topics.map((topic) => {
-          const state = states.get(topic)
-          if (state === undefined || 'problem' in state) return { topic, ok: false, detail: state?.problem ?? 'is not known' } // prettier-ignore
-          return { topic, ok: true, detail: `${state.leaders.length} partitions` }
-        }),
-      }
+      return await probeTopics(cluster, this.#config, topics)
     } catch (error) {
       signal.throwIfAborted()
       throw kafkaProblem(error, cluster.addresses)

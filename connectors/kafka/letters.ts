@@ -7,7 +7,7 @@ import type { Clock, DeadLetter, SourceLog } from '../../src/sdk/index.ts'
 import { connectionOptions } from './dial.ts'
 import type { KafkaConfig } from './dial.ts'
 import type { Fetched } from './partition.ts'
-import { errorIds, kafkaProblem } from './problems.ts'
+import { createHint, errorIds, kafkaProblem } from './problems.ts'
 
 const AGAIN = { minWaitMs: 200, maxWaitMs: 15_000, jitter: 'equal' } as const
 const ALL_REPLICAS = -1
@@ -77,8 +77,13 @@ export class Letters {
   } // prettier-ignore
 
   #topicOf({ message }: DeadLetter): string {
-    return this.#config.deadLetterTopic.replaceAll('{topic}', message.topic)
+    return letterTopicOf(this.#config, message.topic)
   }
+}
+
+/** Where the dead letters of a topic go. */
+export function letterTopicOf({ deadLetterTopic }: Pick<KafkaConfig, 'deadLetterTopic'>, topic: string): string {
+  return deadLetterTopic.replaceAll('{topic}', topic)
 }
 
 function ownHeaders(
@@ -98,6 +103,6 @@ function putProblem(error: unknown, topic: string): HubError {
   return new HubError('HUB_DEAD_LETTER_FAILED', message, {
     cause: error,
     canRetry: true,
-    hint: isMissing ? `Create the topic: kafka-topics --create --topic ${topic} --bootstrap-server <broker>.` : hint,
+    hint: isMissing ? createHint(topic) : hint,
   })
 }

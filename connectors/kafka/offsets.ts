@@ -1,12 +1,20 @@
 // Where partitions begin that were given to us: at the commit of the group, else at an end of the log.
 
 import { listOffsetsV5, offsetFetchV6 } from '@platformatic/kafka'
+import type { Connection } from '@platformatic/kafka'
 
 import { HubError } from '../../src/sdk/index.ts'
 import { byTopic, partitionKey } from './assignor.ts'
 import type { TopicPartition } from './assignor.ts'
-import type { Cluster, TopicState } from './cluster.ts'
-import type { Group } from './group.ts'
+import type { Cluster } from './cluster.ts'
+import type { Partition } from './partition.ts'
+import { leaderOf } from './topic-state.ts'
+
+/** Where the offsets of a group are kept. */
+export interface Coordinator {
+  /** @throws HubError, or what `request` throws */
+  ask<T>(request: (connection: Connection) => Promise<T>): Promise<T>
+}
 
 export interface Beginning extends TopicPartition {
   readonly offset: bigint
@@ -26,11 +34,11 @@ const READ_COMMITTED = 1
 export async function beginnings(
   partitions: readonly TopicPartition[],
   groupName: string,
-  group: Group,
+  coordinator: Coordinator,
   cluster: Cluster,
   initial: 'oldest' | 'newest',
 ): Promise<readonly Beginning[]> {
-  const committed = await commits(partitions, groupName, group)
+  const committed = await commits(partitions, groupName, coordinator)
   const unknown = partitions.filter(({ topic, partition }) => !committed.has(partitionKey(topic, partition)))
   const ends = unknown.length === 0 ? new Map<string, bigint>() : await endsOf(unknown, cluster, initial)
   return partitions.map(({ topic, partition }) => {
@@ -43,14 +51,14 @@ export async function beginnings(
   })
 }
 
-async function commits(
+/** Of those for which the group has one, by partition. @throws what the client library throws */
+export async function commits(
   partitions: readonly TopicPartition[],
   groupName: string,
-  group: Group,
+  coordinator: Coordinator,
 ): Promise<ReadonlyMap<string, { readonly offset: bigint; readonly metadata: string | null }>> {
-  const connection = await group.connection()
   const topics = byTopic(partitions).map(({ topic, partitions: partitionIndexes }) => ({ name: topic, partitionIndexes })) // prettier-ignore
-  const response = await offsetFetchV6.api.async(connection, [{ groupId: groupName, topics }], false)
+  const response = await coordinator.ask((connection) => offsetFetchV6.api.async(connection, [{ groupId: groupName, topics }], false)) // prettier-ignore
   const found = new Map<string, { readonly offset: bigint; readonly metadata: string | null }>()
   for (const { name, partitions: answers } of response.topics)
     for (const { partitionIndex, committedOffset, metadata } of answers)
@@ -83,7 +91,9 @@ export async function endsOf(
   return ends
 }
 
-export function leaderOf(state: TopicState | undefined, partition: number): number | undefined {
-  const leader = state !== undefined && 'leaders' in state ? state.leaders[partition] : undefined
-  return leader === undefined || leader < 0 ? undefined : leader
+/** Where reading goes on whose position is not in the log any more: retention was faster, or the log was cut. */
+export async function nearestInLog({ topic, index, position }: Partition, cluster: Cluster): Promise<bigint> {
+  const at = async (end: 'oldest' | 'newest'): Promise<bigint> => (await endsOf([{ topic, partition: index }], cluster, end)).get(partitionKey(topic, index)) ?? 0n // prettier-ignore
+  const [first, last] = [await at('oldest'), await at('newest')]
+  return position < first ? first : last
 }

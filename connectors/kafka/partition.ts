@@ -156,6 +156,13 @@ export class Partition {
     return new Promise((resolve) => (handed.confirm = resolve))
   }
 
+  /** It was only looked at: nothing waits for its settlement, and it holds up nothing. Not for what is committed. */
+  forgo(handed: Handed): void {
+    handed.settled = true
+    this.#outstanding -= 1
+    this.#advance()
+  }
+
   /** What stands to be committed now. It is confirmed with `confirmed`, or given back with `failed`. */
   commit(): Commit {
     const offset = this.committable

@@ -19,8 +19,8 @@ const TLS_TEXT = /^(TLS handshake failed|Broker requires TLS)/
 const HINTS: Readonly<Record<string, string>> = {
   INCONSISTENT_GROUP_PROTOCOL:
     'The group has members of another kind (only cooperative-sticky assignment can be shared). Stop them, or choose another group.',
-  GROUP_AUTHORIZATION_FAILED: "Allow the connector's user to read the group (kafka-acls --add --allow-principal User:<name> --operation Read --group <group>).",
-  TOPIC_AUTHORIZATION_FAILED: "Allow the connector's user to read and describe the topic (kafka-acls --add --allow-principal User:<name> --operation Read --topic <topic>).",
+  GROUP_AUTHORIZATION_FAILED: grantHint('Read', 'group', '<group>'),
+  TOPIC_AUTHORIZATION_FAILED: grantHint('Read', 'topic', '<topic>'),
   UNSUPPORTED_SASL_MECHANISM: 'Set saslMechanism to one that this listener of the broker offers.',
 } // prettier-ignore
 
@@ -60,4 +60,13 @@ export function kafkaProblem(error: unknown, where: string): HubError {
   if (ids.some((id) => FORBIDDEN_IDS.has(id))) return new HubError('HUB_SOURCE_FORBIDDEN', text, options)
   if (ids.some((id) => PROTOCOL_IDS.has(id))) return new HubError('HUB_SOURCE_PROTOCOL', text, options)
   return new HubError('HUB_SOURCE_UNREACHABLE', text, { ...options, canRetry: true })
+}
+
+/** An instruction. Read and Write imply Describe. */
+export function grantHint(operation: 'Read' | 'Write', kind: 'topic' | 'group', name: string): string {
+  return `Allow it to the connector's user: kafka-acls --add --allow-principal User:<name> --operation ${operation} --${kind} ${name} --bootstrap-server <broker>.`
+}
+
+export function createHint(topic: string): string {
+  return `Create it: kafka-topics --create --topic ${topic} --bootstrap-server <broker>.`
 }

@@ -2,8 +2,11 @@
 
 import type { Kafka } from 'kafkajs'
 
+import type { Emitter, Tools } from '../../src/sdk/index.ts'
 import { SourceRig } from '../../test/source-rig.ts'
 import type { RigOptions } from '../../test/source-rig.ts'
+import { toolsOf } from '../../test/tools-rig.ts'
+import type { ToolsOptions } from '../../test/tools-rig.ts'
 import { startKafka } from '../../test/servers/kafka.ts'
 import type { KafkaOptions, KafkaServer } from '../../test/servers/kafka.ts'
 import { clientOf, withAdmin, withProducer } from './broker.ts'
@@ -74,6 +77,16 @@ export class KafkaRig implements AsyncDisposable {
     const rig = new SourceRig(connector, { brokers: [this.server.bootstrap], group, ...QUICK, ...config }, options)
     this.#sources.push(rig)
     return rig
+  }
+
+  tools(group: string, config: Readonly<Record<string, unknown>> = {}, options: ToolsOptions = {}): Promise<Tools> {
+    return toolsOf(connector, { brokers: [this.server.bootstrap], group, ...QUICK, ...config }, options)
+  }
+
+  async emitter(group: string, config: Readonly<Record<string, unknown>> = {}): Promise<Emitter> {
+    const emitter = await (await this.tools(group, config)).emitter?.(new AbortController().signal)
+    if (emitter === undefined) throw new Error('Kafka takes events')
+    return emitter
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,18 +2,18 @@
 
 import { HubError, sleep } from '../../src/sdk/index.ts'
 import type { SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts'
-import { Cluster, partitionCounts } from './cluster.ts'
-import type { TopicState } from './cluster.ts'
+import { Cluster } from './cluster.ts'
 import { Committer } from './committer.ts'
 import type { KafkaConfig } from './dial.ts'
-import { Fetcher } from './fetcher.ts'
+import { Fetchers } from './fetchers.ts'
 import { Group } from './group.ts'
 import { Holdings } from './holdings.ts'
 import type { Letters } from './letters.ts'
-import { leaderOf } from './offsets.ts'
 import { Outbox } from './outbox.ts'
 import type { Partition } from './partition.ts'
 import { kafkaProblem } from './problems.ts'
+import { isForbidden, partitionCounts } from './topic-state.ts'
+import type { TopicState } from './topic-state.ts'
 import { missingTopics, wantedTopics } from './topics.ts'
 
 export interface SessionOptions {
@@ -37,9 +37,7 @@ export class Session {
   readonly #cluster: Cluster
   readonly #group: Group
   readonly #committer: Committer
-  readonly #fetchers = new Map<number, Fetcher>()
-  /** By topic, as of the last look. */
-  #states: ReadonlyMap<string, TopicState> = new Map()
+  readonly #fetchers: Fetchers
   /** Before patterns are looked up. */
   #wanted: readonly Subscription[] = []
   #topics: readonly string[] = []
@@ -60,12 +58,24 @@ export class Session {
     this.#group = new Group(config, this.#cluster, clock, {
       assigned: async (partitions) => {
         await this.holdings.take(partitions)
-        await this.#findLeaders()
+        await this.#fetchers.findLeaders()
       },
       revoke: (partitions) => this.holdings.giveUp(partitions),
       lost: () => this.holdings.loseAll(),
       failed,
     }, stop) // prettier-ignore
+    this.#fetchers = new Fetchers({
+      config,
+      cluster: this.#cluster,
+      clock,
+      log,
+      stop,
+      partitions: () => this.holdings.all,
+      wantsMore: (partition) => this.#wantsMore(partition),
+      arrived: () => this.outbox.handOut(),
+      outOfRange: (partition) => this.holdings.moveIntoRange(partition),
+      lost: failed,
+    })
     this.#committer = new Committer({ groupName: config.group, group: this.#group, clock, log, intervalMs: config.commitInterval, stop, failed }) // prettier-ignore
     this.outbox = new Outbox({
       config,
@@ -73,7 +83,7 @@ export class Session {
       letters,
       partitions: () => this.holdings.all,
       changed: (partition) => this.#committer.mark(partition),
-      taken: () => this.#wakeFetchers(),
+      taken: () => this.#fetchers.wake(),
     })
   }
 
@@ -143,25 +153,27 @@ export class Session {
     const before = this.#topics
     try {
       const { topics, states } = await wantedTopics(this.#wanted, this.#options.config.topics, this.#cluster)
-      this.#states = states
-      this.#topics = topics
-      this.#reportMissing()
-      this.holdings.keepOnly(topics)
-      if (topics.length !== before.length || !topics.every((topic) => before.includes(topic))) await this.#group.read(topics) // prettier-ignore
+      this.#reportMissing(topics, states)
+      // Nothing of what may not be read can be committed.
+      const joined = topics.filter((topic) => !isForbidden(states.get(topic), 'read'))
+      this.#topics = joined
+      this.holdings.keepOnly(joined)
+      if (joined.length !== before.length || !joined.every((topic) => before.includes(topic)))
+        await this.#group.read(joined)
     } catch (error) {
       this.#stop.signal.throwIfAborted()
       throw kafkaProblem(error, this.#cluster.addresses)
     }
   }
 
-  #reportMissing(): void {
+  #reportMissing(topics: readonly string[], states: ReadonlyMap<string, TopicState>): void {
     const { log } = this.#options.context
-    const missing = missingTopics(this.#topics, this.#states)
+    const missing = missingTopics(topics, states)
     for (const [topic, problem] of missing)
       if (!this.#missing.has(topic))
         log.warn('kafka.topic-missing', `${problem}; it is read as soon as it can be. Create it with kafka-topics --create --topic ${topic}, or grant Describe and Read.`, { topic }) // prettier-ignore
     for (const topic of this.#missing)
-      if (!missing.has(topic)) log.info('kafka.topic-found', `${topic} is there now`, { topic })
+      if (!missing.has(topic)) log.info('kafka.topic-found', `${topic} can be read now`, { topic })
     this.#missing = new Set(missing.keys())
   }
 
@@ -186,56 +198,7 @@ export class Session {
     }
   }
 
-  // ── fetching ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Where our partitions are led now: a fetcher for every broker that leads one. */
-  async #findLeaders(): Promise<void> {
-    const topics = [...new Set(this.holdings.all.map(({ topic }) => topic))]
-    this.#states = new Map([...this.#states, ...(await this.#cluster.topics(topics))])
-    for (const partition of this.holdings.all) {
-      const leader = this.#leaderOf(partition)
-      if (leader !== undefined && !this.#fetchers.has(leader)) this.#fetchers.set(leader, this.#fetcher(leader))
-    }
-    this.#wakeFetchers()
-  }
-
-  #wakeFetchers(): void {
-    for (const fetcher of this.#fetchers.values()) fetcher.wake()
-  }
-
-  #fetcher(broker: number): Fetcher {
-    const { config, context } = this.#options
-    return new Fetcher({
-      config,
-      cluster: this.#cluster,
-      clock: context.clock,
-      broker,
-      stop: this.#stop.signal,
-      partitions: () => this.holdings.all.filter((partition) => this.#wantsMore(partition) && this.#leaderOf(partition) === broker), // prettier-ignore
-      arrived: () => this.outbox.handOut(),
-      moved: () => this.#findLeaders(),
-      outOfRange: (partition) => void this.holdings.moveIntoRange(partition).then(() => this.#wakeFetchers(), (error: unknown) => this.#lose(kafkaProblem(error, this.#cluster.addresses))), // prettier-ignore
-      failed: (error) => void this.#brokerFailed(error),
-    })
-  }
-
   #wantsMore({ leaving, lost, waiting }: Partition): boolean {
     return !leaving && !lost && waiting < this.#options.context.unsettledMax
-  }
-
-  #leaderOf({ topic, index }: Partition): number | undefined {
-    return leaderOf(this.#states.get(topic), index)
-  }
-
-  /** One broker is away. Its partitions may have other leaders by now; without any broker the session is over. */
-  async #brokerFailed(error: unknown): Promise<void> {
-    const problem = kafkaProblem(error, this.#cluster.addresses)
-    try {
-      if (!problem.canRetry) throw problem
-      this.#options.context.log.warn('kafka.fetch-failed', `${problem.message}; fetching is tried again`)
-      await this.#findLeaders()
-    } catch (cause) {
-      this.#lose(kafkaProblem(cause, this.#cluster.addresses))
-    }
   }
 }

@@ -2,7 +2,9 @@
 
 import type { Subscription } from '../../src/sdk/index.ts'
 import { patternOf } from './check.ts'
-import type { Cluster, TopicState } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
+import { readingProblem } from './topic-state.ts'
+import type { TopicState } from './topic-state.ts'
 
 /** @param configured instead of the annotations; an entry between slashes is a regular expression */
 export async function wantedTopics(
@@ -24,12 +26,8 @@ export function missingTopics(
   topics: readonly string[],
   states: ReadonlyMap<string, TopicState>,
 ): ReadonlyMap<string, string> {
-  // prettier-ignore
-  return new Map(topics.flatMap((topic) => {
-    const state = states.get(topic)
-    if (state === undefined) return [[topic, `${topic} does not exist`]]
-    return 'problem' in state ? [[topic, state.problem]] : []
-  })) // prettier-ignore
+  const problems = topics.map((topic) => [topic, readingProblem(topic, states.get(topic))] as const)
+  return new Map(problems.filter((one): one is readonly [string, string] => one[1] !== undefined))
 }
 
 /** Kafka's own, such as __consumer_offsets. */
