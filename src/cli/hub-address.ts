@@ -6,6 +6,10 @@ import type { Dispatcher } from 'undici'
 import type { OpenWork } from '../hub/admin.ts'
 import { HubError, errorText, redactUrl } from '../sdk/index.ts'
 
+/** A stream has a sign of life every 15 seconds. */
+const SILENCE_MAX_MS = 45_000
+const SAID_CHARS_MAX = 500
+
 /** `GET /events` with these parameters; undefined ones are left out. @throws HubError HUB_USAGE, HUB_SOURCE_UNREACHABLE */
 export function getEvents(
   hub: string,
@@ -36,11 +40,14 @@ async function get(
   let response: Dispatcher.ResponseData
   try {
     // Not fetch, which does not speak to every port.
-    response = await request(url, { bodyTimeout: 0, ...(signal === undefined ? {} : { signal }) })
+    response = await request(url, { bodyTimeout: SILENCE_MAX_MS, ...(signal === undefined ? {} : { signal }) })
   } catch (error) {
     throw fail(errorText(error), error)
   }
   if (response.statusCode === 200 && response.headers['content-type'] === contentType) return response.body
+  // Only a hub has something to say about what it was asked for.
+  if (response.statusCode === 400) throw new HubError('HUB_USAGE', (await response.body.text()).trim().slice(0, SAID_CHARS_MAX)) // prettier-ignore
+  if (response.statusCode === 503) throw fail((await response.body.text()).trim().slice(0, SAID_CHARS_MAX))
   await response.body.dump()
   throw fail(`it answered ${response.statusCode} and is no hub`)
 }

@@ -1,5 +1,6 @@
 // How every command prints: tables for people, JSON for machines, errors with their fix on standard error.
 
+import type { Writable } from 'node:stream'
 import { styleText } from 'node:util'
 
 import { HubError, asHubError } from '../sdk/index.ts'
@@ -18,6 +19,8 @@ export interface Output {
   readonly warnColor: boolean
   /** Standard error is a terminal, on which a line can be drawn again. */
   readonly isInteractive: boolean
+  /** Resolves once standard output takes more; false: nobody reads it any more. Absent: it takes everything at once. */
+  drained?(): Promise<boolean>
 }
 
 export const processOutput: Output = {
@@ -26,6 +29,21 @@ export const processOutput: Output = {
   color: process.stdout.isTTY && process.stdout.hasColors() && process.env['NO_COLOR'] === undefined,
   warnColor: process.stderr.isTTY && process.stderr.hasColors() && process.env['NO_COLOR'] === undefined,
   isInteractive: process.stderr.isTTY,
+  drained: () => drained(process.stdout),
+}
+
+async function drained(stream: Writable): Promise<boolean> {
+  if (stream.destroyed || !stream.writable) return false
+  if (!stream.writableNeedDrain) return true
+  const taken = Promise.withResolvers<boolean>()
+  const open = (): void => taken.resolve(true)
+  const closed = (): void => taken.resolve(false)
+  stream.once('drain', open).once('close', closed)
+  try {
+    return await taken.promise
+  } finally {
+    stream.off('drain', open).off('close', closed)
+  }
 }
 
 export type Style = Parameters<typeof styleText>[0]

@@ -8,7 +8,7 @@ import type { Ledger } from '../delivery/ledger.ts'
 import type { DiscoveryStatus } from '../discovery/index.ts'
 import { HubError, errorText, listenAt } from '../sdk/index.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { entriesOf, streamEvents } from './event-stream.ts'
+import { EventStreams, entriesOf } from './event-stream.ts'
 import type { SupervisorStatus } from './supervisor.ts'
 
 export interface AdminOptions {
@@ -36,6 +36,7 @@ export interface AdminServer {
 
 /** @throws HubError HUB_GATEWAY_LISTEN */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const streams = new EventStreams()
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
     const send = (status: number, contentType: string, body: string): void => {
@@ -66,7 +67,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
         send(200, 'application/json', `${JSON.stringify({ deliveries: entriesOf(id, options.ledgers()) }, null, 2)}\n`)
       else if (request.method === 'HEAD') send(200, 'text/event-stream', '')
       else
-        streamEvents(
+        streams.stream(
           request,
           response,
           { connector: value('connector'), function: value('function'), outcome: value('outcome') },

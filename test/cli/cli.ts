@@ -62,6 +62,15 @@ export class CliProcess implements AsyncDisposable {
     )
   }
 
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Closes our end of its standard output, as `| head` does. */
+  stopReading(): void {
+    this.#child.stdout?.destroy()
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
   }
