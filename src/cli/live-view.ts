@@ -1,33 +1,25 @@
 // What `dev` shows: what is wired, each delivery with its outcome and duration, what functions print. Lines only, so that
 // it can be piped, scrolled and searched.
 
-import type { LedgerCall, LedgerCounts, LedgerEntry } from '../delivery/ledger.ts'
+import type { LedgerCounts, LedgerEntry } from '../delivery/ledger.ts'
 import type { Wiring } from '../discovery/index.ts'
-import { formatDuration } from '../sdk/index.ts'
+import { systemClock } from '../sdk/index.ts'
+import type { Clock } from '../sdk/index.ts'
+import { DeliverySample } from './delivery-sample.ts'
+import { clockText, deliveryLines } from './delivery-lines.ts'
 import { counted, paint, printable, sentence } from './output.ts'
 import type { Output, Style } from './output.ts'
 import type { View } from './view.ts'
 
-const END: Readonly<Record<LedgerEntry['end'], readonly [string, Style]>> = {
-  acked: ['✓', 'green'],
-  unmatched: ['·', 'gray'],
-  filtered: ['·', 'gray'],
-  deadLettered: ['✗', 'red'],
-  returned: ['↺', 'yellow'],
-}
-/** Lines of deliveries a second that a person can follow; the rest is counted. */
-const LINES_A_SECOND = 50
-
 export class LiveView implements View {
   readonly #output: Output
-  readonly #now: () => number
-  #second = 0
-  #lines = 0
-  #leftOut = 0
+  readonly #clock: Clock
+  readonly #sample: DeliverySample
 
-  constructor(output: Output, now: () => number = Date.now) {
+  constructor(output: Output, clock: Clock = systemClock) {
     this.#output = output
-    this.#now = now
+    this.#clock = clock
+    this.#sample = new DeliverySample((line) => output.write(`${line}\n`), clock)
   }
 
   /** One line per address a person may want to use. */
@@ -63,49 +55,22 @@ export class LiveView implements View {
   }
 
   delivery(entry: LedgerEntry): void {
-    if (!this.#mayPrint()) return
-    const head = (end: LedgerEntry['end']): string =>
-      `${this.#clock()} ${this.#paint(END[end][1], END[end][0])} ${entry.source} ${this.#paint('bold', entry.topic)}`
-    if (entry.calls.length === 0) this.#line(`${head(entry.end)} ${this.#paint('gray', '→ no function')}`)
-    for (const call of entry.calls)
-      this.#line(`${head(call.result)} → ${call.function}  ${this.#paint(callStyle(call), callText(call))}`)
+    this.#sample.add(deliveryLines(entry, this.#clock.now(), this.#output.color))
   }
 
   /** A line that a function printed. */
   functionOutput(name: string, text: string): void {
-    this.#line(`${this.#clock()} ${this.#paint('gray', `│ ${name}: ${text}`)}`)
+    this.#line(`${clockText(this.#clock.now(), this.#output.color)} ${this.#paint('gray', `│ ${name}: ${text}`)}`)
   }
 
   /** The books of every connector, at the end. */
   totals(rows: readonly (readonly [connector: string, counts: LedgerCounts])[]): void {
-    this.#flushLeftOut()
+    this.#sample[Symbol.dispose]()
     for (const [connector, { received, acked, unmatched, filtered, deadLettered, returned, inFlight }] of rows) {
       this.#line(
         `${connector}: received ${received} = acked ${acked} + unmatched ${unmatched} + filtered ${filtered} + dead letters ${deadLettered} + returned ${returned} + in flight ${inFlight}`,
       )
     }
-  }
-
-  #mayPrint(): boolean {
-    const second = Math.floor(this.#now() / 1000)
-    if (second !== this.#second) {
-      this.#flushLeftOut()
-      this.#second = second
-      this.#lines = 0
-    }
-    this.#lines += 1
-    if (this.#lines <= LINES_A_SECOND) return true
-    this.#leftOut += 1
-    return false
-  }
-
-  #flushLeftOut(): void {
-    if (this.#leftOut > 0) this.#line(this.#paint('gray', `… and ${this.#leftOut} more deliveries`))
-    this.#leftOut = 0
-  }
-
-  #clock(): string {
-    return this.#paint('gray', new Date(this.#now()).toISOString().slice(11, 19))
   }
 
   #paint(style: Style, text: string): string {
@@ -115,16 +80,4 @@ export class LiveView implements View {
   #line(text: string): void {
     this.#output.write(`${printable(text, this.#output.color)}\n`)
   }
-}
-
-function callText({ result, invocations, status, reason, durationMs }: LedgerCall): string {
-  if (result === 'filtered') return 'filtered out'
-  if (result === 'deadLettered') return `dead letter: ${reason}`
-  if (result === 'returned') return reason
-  const tries = invocations > 1 ? `, ${invocations} attempts` : ''
-  return `${status === 0 ? 'no answer' : status} in ${formatDuration(durationMs)}${tries}`
-}
-
-function callStyle({ result }: LedgerCall): Style {
-  return result === 'acked' ? 'gray' : END[result][1]
 }

@@ -1,18 +1,20 @@
 import { describe, expect, test } from 'vitest'
 
+import { LINES_A_SECOND } from '../../src/cli/delivery-sample.ts'
 import { LiveView } from '../../src/cli/live-view.ts'
 import type { LedgerCall, LedgerEntry } from '../../src/delivery/ledger.ts'
+import { ManualClock } from '../../src/sdk/index.ts'
 
 const ESCAPE = String.fromCharCode(27)
 
-function rig(color = false): { view: LiveView; text: () => string; at: (ms: number) => void } {
+function rig(color = false): { view: LiveView; text: () => string; clock: ManualClock } {
   let written = ''
-  let nowMs = Date.UTC(2026, 0, 1, 12)
+  const clock = new ManualClock(Date.UTC(2026, 0, 1, 12))
   const view = new LiveView(
     { write: (text) => void (written += text), warn: () => {}, color, warnColor: false, isInteractive: false },
-    () => nowMs,
+    clock,
   )
-  return { view, text: () => written, at: (ms) => void (nowMs += ms) }
+  return { view, text: () => written, clock }
 }
 
 function entry(end: LedgerEntry['end'], ...calls: readonly Partial<LedgerCall>[]): LedgerEntry {
@@ -55,13 +57,19 @@ describe('a delivery', () => {
     expect(text()).toBe('12:00:00 ✓ mqtt words/a → f  200 in 7ms\n12:00:00 ✗ mqtt words/a → g  dead letter: status 400\n') // prettier-ignore
   })
 
-  test('beyond what a person can read in a second is counted', () => {
-    const { view, text, at } = rig()
+  test('beyond what a person can read in a second is counted', async () => {
+    const { view, text, clock } = rig()
     for (let count = 0; count < 120; count++) view.delivery(entry('acked', {}))
-    expect(text().split('\n')).toHaveLength(51)
-    at(1000)
-    view.delivery(entry('acked', {}))
-    expect(text()).toContain('… and 70 more deliveries\n')
+    expect(text().split('\n')).toHaveLength(LINES_A_SECOND + 1)
+    await clock.advance(1000)
+    expect(text()).toContain(`\n… ${120 - LINES_A_SECOND} more: ${120 - LINES_A_SECOND} acked\n`)
+  })
+
+  test('that was left out is counted before the books', () => {
+    const { view, text } = rig()
+    for (let count = 0; count <= LINES_A_SECOND; count++) view.delivery(entry('acked', {}))
+    view.totals([])
+    expect(text()).toMatch(/\n… 1 more: 1 acked\n$/)
   })
 })
 
