@@ -75,7 +75,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('--port <n>', 'port; 0: any free one', '8080')
     .option('--state-dir <dir>', 'where the async queue is kept', '.connector-hub/gateway')
     .option('--json', 'one JSON object a line')
-    .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml --port 8080')
+    .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml')
     .action(async (options: GatewayCommandOptions) => {
       const { gateway } = await import('./commands/gateway.ts')
       code = await gateway(options, output, env)
@@ -206,7 +206,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
       'only acked, filtered, unmatched, deadLettered, returned, or failed for the last two',
     )
     .option('--json', 'one JSON object a line')
-    .addHelpText('after', '\nExample:\n  connector-hub tail --connector kafka --outcome failed')
+    .addHelpText('after', '\nExample:\n  connector-hub tail --connector mqtt --outcome failed')
     .action(async (options: TailOptions) => {
       const { tail } = await import('./commands/tail.ts')
       code = await tail(options, output)

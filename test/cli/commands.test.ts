@@ -27,37 +27,9 @@ function file(name: string, text: string): string {
 
 const EXIT = { ok: 0, problems: 1, usage: 2, unreachable: 3 } as const
 
-describe.concurrent('help', () => {
-  test.for([
-    'run',
-    'dev',
-    'gateway',
-    'plan',
-    'explain',
-    'doctor',
-    'dry-run',
-    'emit',
-    'tail',
-    'lint',
-    'list',
-    'create',
-    'completion',
-    'cron next',
-    'dead-letters list',
-    'dead-letters show',
-    'dead-letters redrive',
-    'dead-letters purge',
-  ])('%s --help has an example', async (name) => {
-    const { code, stdout, stderr } = await cli([...name.split(' '), '--help'])
-    expect([code, stderr]).toEqual([EXIT.ok, ''])
-    expect(stdout).toContain(`Usage: connector-hub ${name}`)
-    expect(stdout).toContain(`Example:\n  connector-hub ${name}`)
-  })
-
-  test('--version is that of package.json', async () => {
-    const { stdout } = await cli(['--version'])
-    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
-  })
+test('--version is that of package.json', async () => {
+  const { stdout } = await cli(['--version'])
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
 })
 
 describe('create', () => {
