@@ -480,5 +480,6 @@ test('a probe says when a schedule fires next and what is wrong with one that ca
   const report = await source.probe(['cron-function', '0 9 * * *', '0 25 * * *'], new AbortController().signal)
   expect(report.topics.map(({ ok }) => ok)).toEqual([true, true, false])
   expect(report.topics[1]?.detail).toBe('next at 2026-01-01T09:00:00.000Z')
+  expect(report.topics[2]).toMatchObject({ code: 'HUB_SCHEDULE_INVALID', fix: expect.stringContaining('@every 30s') as string }) // prettier-ignore
   expect(report.topics[2]?.detail).toContain('must be from 0 to 23')
 })

@@ -2,7 +2,7 @@
 // set or that the machine slept. Made by connector.ts; catch-up is decided in missed-fires.ts of the SDK,
 // events are made in fire.ts.
 
-import { HubError, diffSubscriptions, errorText, formatDuration, jitterOf, missedFires, parseSchedule, scheduleIdentity, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
+import { HubError, diffSubscriptions, errorText, formatDuration, jitterOf, missedFires, parseSchedule, refusedTopic, scheduleIdentity, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
 import type { ClockTimer, ConfigOf, Delivery, FunctionResult, ProbeReport, ScheduleSubscription, SettleResult, Settlement, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
 import { messageOf, nameOf, responseText } from './fire.ts'
 import type { Entry, Fire } from './fire.ts'
@@ -126,7 +126,7 @@ export class CronSource implements Source {
   #probe(topic: string, nowMs: number): ProbeReport['topics'][number] {
     if (topic === 'cron-function') return { topic, ok: true, detail: 'every schedule' }
     const problem = scheduleProblem(topic)
-    if (problem !== undefined) return { topic, ok: false, detail: problem }
+    if (problem !== undefined) return refusedTopic(topic, new HubError('HUB_SCHEDULE_INVALID', problem))
     const nextMs = parseSchedule(topic, { defaultZone: this.#config.zone }).next(nowMs)
     return { topic, ok: true, detail: nextMs === undefined ? 'never fires' : `next at ${new Date(nextMs).toISOString()}` } // prettier-ignore
   }

@@ -25,7 +25,7 @@ export function leftOutText(counts: Readonly<Partial<Record<DeliveryEnd, number>
 }
 
 export class DeliverySample implements Disposable {
-  readonly #write: (line: string) => void
+  readonly #write: (line: string, isCount: boolean) => void
   readonly #clock: Clock
   /** Of the second that runs; undefined when nothing has been shown for one. */
   #timer: ClockTimer | undefined
@@ -34,8 +34,8 @@ export class DeliverySample implements Disposable {
   #held: DeliveryLine[] = []
   #leftOut: Partial<Record<DeliveryEnd, number>> = {}
 
-  /** @param write called with each line, and with `… 980 more: …` at the end of a second that had more */
-  constructor(write: (line: string) => void, clock: Clock = systemClock) {
+  /** @param write called with each line, and with the count `… 980 more: …` at the end of a second that had more */
+  constructor(write: (line: string, isCount: boolean) => void, clock: Clock = systemClock) {
     this.#write = write
     this.#clock = clock
   }
@@ -55,7 +55,7 @@ export class DeliverySample implements Disposable {
     this.#timer ??= this.#clock.after(SECOND_MS, () => this.#secondIsOver())
     if (this.#shown < LINES_A_SECOND) {
       this.#shown += 1
-      this.#write(line.text)
+      this.#write(line.text, false)
     } else if (isFailure(line.end) && this.#held.length < LINES_A_SECOND) this.#held.push(line)
     else this.#leftOut[line.end] = (this.#leftOut[line.end] ?? 0) + 1
   }
@@ -70,9 +70,9 @@ export class DeliverySample implements Disposable {
     const counts = this.#leftOut
     this.#leftOut = {}
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0)
-    if (total > 0) this.#write(`… ${total} more: ${leftOutText(counts)}`)
+    if (total > 0) this.#write(`… ${total} more: ${leftOutText(counts)}`, true)
     this.#shown = this.#held.length
-    for (const { text } of this.#held) this.#write(text)
+    for (const { text } of this.#held) this.#write(text, false)
     this.#held = []
   }
 }

@@ -19,7 +19,10 @@ export class LiveView implements View {
   constructor(output: Output, clock: Clock = systemClock) {
     this.#output = output
     this.#clock = clock
-    this.#sample = new DeliverySample((line) => output.write(`${line}\n`), clock)
+    this.#sample = new DeliverySample(
+      (line, isCount) => output.write(`${isCount ? this.#paint('gray', line) : line}\n`),
+      clock,
+    )
   }
 
   /** One line per address a person may want to use. */

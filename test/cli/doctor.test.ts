@@ -83,12 +83,17 @@ function commandOf(connectors: Connectors, ...args: readonly string[]): readonly
 }
 
 async function doctor(connectors: Connectors, ...args: readonly string[]): Promise<Ended> {
-  return await cli(commandOf(connectors, ...args))
+  return withFixes(await cli(commandOf(connectors, ...args)))
+}
+
+/** Each finding on one line with its fix, which stands below it. */
+function withFixes(ended: Ended): Ended {
+  return { ...ended, stdout: ended.stdout.replaceAll(/\n {9}→ (?=[A-Z])/g, ' ') }
 }
 
 /** With a gateway of another kind. */
 async function doctorAt(url: string, options?: CliOptions): Promise<Ended> {
-  return await cli(commandOf({ timers: { type: 'cron' } }, '--gateway', url), options)
+  return withFixes(await cli(commandOf({ timers: { type: 'cron' } }, '--gateway', url), options))
 }
 
 const mqtt = (more: Connectors = {}): Connectors => ({
@@ -185,7 +190,7 @@ describe('what is slow hides nothing', () => {
     expect(new Set(subjects.slice(0, -1))).toEqual(new Set(['clock', 'gateway', 'mqtt', 'nats', 'state']))
     expect([subjects.length, subjects.at(-1)]).toEqual([8, 'hangs'])
     // It comes to its end by itself, whatever the hanging connection is about.
-    const { code, stdout } = await running.ended()
+    const { code, stdout } = withFixes(await running.ended())
     expect([code, stdout]).toEqual([EXIT.problems, expect.stringMatching(/^failed {3}hangs .*HUB_SOURCE_UNREACHABLE: .*no answer.*\. Check /m)]) // prettier-ignore
   })
 
@@ -284,7 +289,7 @@ describe('a state directory', () => {
     writeFileSync(file, '')
     const config = join(folder, 'state.yaml')
     writeFileSync(config, JSON.stringify({ connectors: { timers: { type: 'cron' } }, stateDir: join(file, 'below') }))
-    const { code, stdout } = await cli(['doctor', '-c', config, '--gateway', gateway.url])
+    const { code, stdout } = withFixes(await cli(['doctor', '-c', config, '--gateway', gateway.url]))
     expect(code).toBe(EXIT.problems)
     expect(stdout).toMatch(/^failed {3}state .*HUB_STATE_UNUSABLE: .*ENOTDIR.* A part of the path is a file/m)
   })

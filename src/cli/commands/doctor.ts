@@ -23,6 +23,7 @@ export interface DoctorOptions extends SourceOptions {
 type Say = (...checks: readonly Check[]) => void
 
 const STYLES: Readonly<Record<Check['outcome'], Style>> = { ok: 'green', warning: 'yellow', failed: 'red' }
+const OUTCOME_WIDTH = 7
 /** Lines are written as they come, so what is longer sticks out. */
 const SUBJECT_WIDTH = 14
 const TIMEOUT = '20s'
@@ -130,7 +131,10 @@ async function checkFunctions(
   }
 }
 
+/** What is found, and below it how it is mended. */
 function checkLine({ subject, outcome, detail, code, fix }: Check, color: boolean): string {
-  const said = [code === undefined ? '' : `${code}: `, sentence(detail), fix === undefined ? '' : ` ${fix}`].join('')
-  return `${paint(color, STYLES[outcome], outcome.padEnd(7))}  ${paint(color, 'bold', printable(subject.padEnd(SUBJECT_WIDTH)))}  ${printable(said)}\n`
+  const head = `${paint(color, STYLES[outcome], outcome.padEnd(OUTCOME_WIDTH))}  ${paint(color, 'bold', printable(subject.padEnd(SUBJECT_WIDTH)))}` // prettier-ignore
+  const said = `${code === undefined ? '' : `${code}: `}${sentence(detail)}`
+  const mended = fix === undefined ? '' : `${' '.repeat(OUTCOME_WIDTH + 2)}${paint(color, 'cyan', '→')} ${printable(fix)}\n` // prettier-ignore
+  return `${head}  ${printable(said)}\n${mended}`
 }

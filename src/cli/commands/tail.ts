@@ -90,7 +90,9 @@ class Feed implements Disposable {
   constructor(output: Output, json: boolean) {
     this.#output = output
     this.#json = json
-    this.#sample = new DeliverySample((line) => output.write(`${line}\n`))
+    this.#sample = new DeliverySample((line, isCount) =>
+      output.write(`${isCount ? paint(output.color, 'gray', line) : line}\n`),
+    )
   }
 
   take(event: string, data: string): void {
