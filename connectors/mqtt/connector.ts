@@ -4,4 +4,8 @@ import { defineConnector } from '../../src/sdk/index.ts'
 import { manifest } from './manifest.ts'
 import { MqttSource } from './mqtt-source.ts'
 
-export default defineConnector(manifest, (config, context) => new MqttSource(config, context))
+export default defineConnector(
+  manifest,
+  (config, context) => new MqttSource(config, context),
+  async (config, context) => (await import('./tools.ts')).mqttTools(config, context),
+)

@@ -1,4 +1,7 @@
-// One attempt to reach the broker: byte stream, CONNECT, CONNACK, all within the configured time. Called by mqtt-source.ts.
+// One attempt to reach the broker: byte stream, CONNECT, CONNACK, all within the configured time. Called by the source, its
+// probe and the tools.
+
+import { randomUUID } from 'node:crypto'
 
 import type { IConnectPacket } from 'mqtt-packet'
 
@@ -10,6 +13,16 @@ import type { SessionHandlers } from './session.ts'
 import { isSecure, openTransport } from './transport.ts'
 
 export type MqttConfig = ConfigOf<typeof manifest.fields>
+
+/** Names the session of an instance. */
+export function clientIdOf({ clientId }: Pick<MqttConfig, 'clientId'>, instance: string): string {
+  return clientId ?? `connector-hub-${instance}`
+}
+
+/** Of a tool, so that it never takes over the session of a connector. */
+export function ownClientId(purpose: 'peek' | 'emit'): string {
+  return `connector-hub-${purpose}-${randomUUID().slice(0, 8)}`
+}
 
 export interface DialOptions {
   readonly config: MqttConfig

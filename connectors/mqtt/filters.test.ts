@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { topicMatches } from '../../src/sdk/index.ts'
 import type { Subscription } from '../../src/sdk/index.ts'
 import { CopyFilter } from './copies.ts'
-import { covers, wantedFilters } from './filters.ts'
+import { covers, wantedFilters, withoutKey } from './filters.ts'
 
 const wanted = (...topics: string[]): Subscription[] => topics.map((topic) => ({ kind: 'topic', topic }))
 const none = { topics: undefined, sharedGroup: undefined }
@@ -109,4 +109,8 @@ describe('copies', () => {
     copies.use(['$share/g/a/+/c', '$share/g/a/b/+', 'a/#'], true)
     expect([1, 2, 3].map((id) => copies.isCopy('a/b/c', 'on', [id]))).toEqual([false, false, false])
   })
+})
+
+test('a channel key goes up to the first slash, behind the shared group', () => {
+  expect(['k/sensors/#', '$share/g/k/doors/+', 'alone'].map(withoutKey)).toEqual(['sensors/#', 'doors/+', 'alone'])
 })

@@ -23,6 +23,12 @@ export function wantedFilters(wanted: readonly Subscription[], options: FilterOp
   return unique.filter((filter) => !unique.some((other) => other !== filter && covers(other, filter)))
 }
 
+/** As topics are named where channel keys are dropped (`trimChannelKey`). */
+export function withoutKey(filter: string): string {
+  const plain = matchPattern('mqtt', filter)
+  return plain.slice(plain.indexOf('/') + 1)
+}
+
 export function isShared(filter: string): boolean {
   return filter.startsWith('$share/')
 }

@@ -2,6 +2,7 @@
 
 import { defineManifest, field, tlsFields } from '../../src/sdk/index.ts'
 import { check } from './check.ts'
+import { withoutKey } from './filters.ts'
 
 export const fields = {
   url: field.url({
@@ -101,6 +102,5 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
-  reads: ({ topics, trimChannelKey }) =>
-    topics?.map((topic) => (trimChannelKey ? topic.slice(topic.indexOf('/') + 1) : topic)),
+  reads: ({ topics, trimChannelKey }) => topics?.map((topic) => (trimChannelKey ? withoutKey(topic) : topic)),
 })

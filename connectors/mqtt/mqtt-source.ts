@@ -1,20 +1,28 @@
 // The MQTT source: keeps one connection's subscriptions at what is wanted and hands out what arrives. What outlives a
 // connection is in the inbox; what a connection is made of in dial.ts and session.ts.
 
-import { HubError, redactUrl, refusedTopic } from '../../src/sdk/index.ts'
-import type { Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts'
+import { redactUrl } from '../../src/sdk/index.ts'
+import type {
+  Delivery,
+  HubError,
+  ProbeReport,
+  Source,
+  SourceContext,
+  SourceCounter,
+  Subscription,
+} from '../../src/sdk/index.ts'
 import { CopyFilter } from './copies.ts'
-import { dial } from './dial.ts'
+import { clientIdOf, dial } from './dial.ts'
 import type { MqttConfig } from './dial.ts'
 import { contentDigest, sessionTag, toEvent } from './event.ts'
 import { wantedFilters } from './filters.ts'
 import { Inbox } from './inbox.ts'
-import { lostProblem, subackProblem, subackText, takenOverProblem } from './problems.ts'
+import { REFUSED_FROM, lostProblem, subackText, subscribeProblem, takenOverProblem } from './problems.ts'
 import type { Peer } from './problems.ts'
-import type { FilterRequest, MqttSession, SessionHandlers } from './session.ts'
+import { probe } from './probe.ts'
+import type { MqttSession, SessionHandlers } from './session.ts'
 
 const FILTERS_KEY = 'filters'
-const REFUSED_FROM = 0x80
 const RECEIVE_MAXIMUM_MAX = 65_535
 /** A connection that the broker closes without a word so soon after it accepted it, so often in a row. */
 const SHORT_LIFE_MS = 5000
@@ -47,7 +55,7 @@ export class MqttSource implements Source {
     this.#peer = {
       address: redactUrl(config.url),
       version: config.protocolVersion,
-      clientId: config.clientId ?? `connector-hub-${context.instance}`,
+      clientId: clientIdOf(config, context.instance),
     }
     this.#copyCounter = context.counter(
       'mqtt_copies_total',
@@ -123,30 +131,8 @@ export class MqttSource implements Source {
     return deliveries
   }
 
-  /**
-   * With a session of its own that ends with the connection: subscribes, reads the broker's verdict, leaves. Takes no stored
-   * messages, and nothing from a shared group, which it would have to join.
-   */
-  async probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
-    const ignore = { connected: () => {}, publish: () => {}, released: () => {}, lost: () => {} }
-    const session = await this.#dial(`${this.#peer.clientId}-probe-${process.pid}`, true, signal, () => ignore)
-    try {
-      const requests = topics.map((topic): FilterRequest => {
-        const filter = topic.startsWith('$share/') ? topic.split('/').slice(2).join('/') : topic
-        return { filter, qos: 0, identifier: undefined, retainHandling: 2 }
-      })
-      const codes = requests.length === 0 ? [] : await session.subscribe(requests)
-      return {
-        server: `${this.#peer.address}, MQTT ${this.#peer.version === 5 ? '5.0' : '3.1.1'}`,
-        topics: topics.map((topic, index) => {
-          const code = codes[index] ?? REFUSED_FROM
-          if (code >= REFUSED_FROM) return refusedTopic(topic, subackProblem(topic, code))
-          return { topic, ok: true, detail: 'may be subscribed to' }
-        }),
-      }
-    } finally {
-      await session.end()
-    }
+  probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport> {
+    return probe({ config: this.#config, clock: this.#context.clock, peer: this.#peer, topics }, signal)
   }
 
   async close(): Promise<void> {
@@ -251,7 +237,7 @@ export class MqttSource implements Source {
     const isNews = text !== this.#reported
     this.#reported = text
     if (text === '') return
-    const problem = new HubError('HUB_SOURCE_FORBIDDEN', `${this.#peer.address} refused to subscribe to ${text}`)
+    const problem = subscribeProblem(this.#peer.address, refused)
     if (refused.length === filters) throw problem
     if (isNews) this.#context.log.error('mqtt.refused', `${problem.message}. ${problem.hint}`, { code: problem.code })
   }

@@ -37,14 +37,17 @@ export function connackProblem(connack: IConnackPacket, peer: Peer): HubError | 
   const why = `CONNACK ${hex(code)}${reasonOf(connack.properties?.reasonString)}`
   if (code === VERSION[version])
     return new HubError('HUB_SOURCE_PROTOCOL', `${address} does not speak this version of MQTT (${why})`, {
-      hint: `Set protocolVersion: ${peer.version === 5 ? '4 for MQTT 3.1.1' : '5'}.`,
+      hint:
+        peer.version === 5
+          ? 'Set protocolVersion: 4 for MQTT 3.1.1.'
+          : 'Set protocolVersion: 5; a broker that knows nothing later than MQTT 3.1 has to be updated.',
     })
   if (AUTH[version].has(code)) return new HubError('HUB_SOURCE_AUTH', `${address} refused the credentials (${why})`)
   if (LATER[version].has(code))
     return new HubError('HUB_SOURCE_UNREACHABLE', `${address} takes no connections now (${why})`, { canRetry: true })
   if (code === CLIENT_ID[version])
     return new HubError('HUB_SOURCE_AUTH', `${address} refused the client id ${clientId} (${why})`, {
-      hint: 'Set clientId to one that the broker allows.',
+      hint: `Allow the client id ${clientId} at the broker; that of the connector itself is set with clientId.`,
     })
   return new HubError('HUB_SOURCE_PROTOCOL', `${address} refused the connection (${why})`)
 }
@@ -84,7 +87,7 @@ export function lostProblem(
 }
 
 /** The connection ended before CONNACK. With TLS 1.3 a refused client certificate shows only here. */
-export function unansweredProblem(text: string, { address }: Peer, cause: unknown): HubError {
+export function unansweredProblem(text: string, { address, version }: Peer, cause: unknown): HubError {
   const options = cause === undefined ? {} : { cause }
   const { code = '' } = (cause ?? {}) as NodeJS.ErrnoException
   if (code.startsWith('ERR_SSL') || code === 'EPROTO')
@@ -92,9 +95,12 @@ export function unansweredProblem(text: string, { address }: Peer, cause: unknow
   return new HubError('HUB_SOURCE_UNREACHABLE', `${address}: ${text} before it answered CONNECT`, {
     ...options,
     canRetry: true,
-    hint: 'Check that the address and port are those of an MQTT listener, and whether it expects TLS (mqtts://).',
+    hint: `Check that the address and port are those of an MQTT listener, and whether it expects TLS (mqtts://).${version === 5 ? ' An old broker may need protocolVersion: 4.' : ''}`,
   })
 }
+
+/** From here on a code is a refusal (MQTT 5.0 §2.4). */
+export const REFUSED_FROM = 0x80
 
 /** What a SUBACK code of 0x80 and above means (MQTT 5.0 §3.9.3). */
 export function subackText(code: number): string {
@@ -121,6 +127,26 @@ export function subackProblem(topic: string, code: number): HubError {
   }
   const [name, hint] = known[code] ?? ['HUB_SOURCE_FORBIDDEN', `Let the user of the connector subscribe to ${topic}, in the ACL or the roles of the broker.`] // prettier-ignore
   return new HubError(name, subackText(code), { hint })
+}
+
+/** @param refused filters, each with the broker's reason */
+export function subscribeProblem(address: string, refused: readonly string[]): HubError {
+  return new HubError('HUB_SOURCE_FORBIDDEN', `${address} refused to subscribe to ${refused.join(', ')}`)
+}
+
+/** Codes of PUBACK and PUBREC (MQTT 5.0 §3.4.2.1): what they mean, and what to do. */
+const PUBLISH_REFUSALS: Readonly<Record<number, readonly [text: string, hint: string]>> = {
+  0x87: ['not authorized', 'Grant the user write access to the topic in the access control list (ACL) of the broker.'],
+  0x90: ['the topic name is not allowed', 'Name a topic that the broker allows.'],
+  0x97: ['over the quota', "Wait, or raise the broker's quota."],
+  0x99: ['the body is not of the format that the broker expects', 'Send a body of that format.'],
+}
+
+/** The broker did not take a message. */
+export function publishProblem(topic: string, code: number, reason: string | undefined, address: string): HubError {
+  const [text, hint] = PUBLISH_REFUSALS[code] ?? ['refused']
+  const message = `${address} did not take an event on ${topic}: ${text} (${hex(code)}${reasonOf(reason)})`
+  return new HubError('HUB_EMIT_FAILED', message, hint === undefined ? {} : { hint })
 }
 
 function hex(code: number): string {

@@ -1,5 +1,5 @@
-// One MQTT connection as a client that consumes: handshake, subscriptions, keep-alive, and acknowledgements exactly when it
-// is told to. Knows nothing of deliveries; made anew for every connect by dial.ts.
+// One MQTT connection: handshake, subscriptions, keep-alive, and acknowledgements exactly when it is told to. Knows nothing of
+// deliveries, and of what is published only how to send it; made anew for every connect by dial.ts.
 
 import type { Duplex } from 'node:stream'
 
@@ -7,7 +7,11 @@ import { generate, parser } from 'mqtt-packet'
 import type {
   IConnackPacket,
   IConnectPacket,
+  IPubackPacket,
+  IPubcompPacket,
   IPublishPacket,
+  IPubrecPacket,
+  IPubrelPacket,
   ISubackPacket,
   IUnsubackPacket,
   Packet,
@@ -34,6 +38,8 @@ export interface SessionHandlers {
   publish(packet: IPublishPacket): void
   /** The broker gives up its copy of a QoS 2 message (PUBREL). */
   released(messageId: number): void
+  /** The broker's answer to what was published. Absent: nothing is published. */
+  answered?(packet: PublishAnswer): void
   /** Once, when an accepted connection is over by no wish of ours. */
   lost(error: HubError): void
 }
@@ -47,11 +53,13 @@ export interface FilterRequest {
   readonly retainHandling: 0 | 1 | 2
 }
 
+export type PublishAnswer = IPubackPacket | IPubrecPacket | IPubcompPacket
 type Answer = ISubackPacket | IUnsubackPacket
 
 /** First bytes: packet type and flags. */
 const PUBACK = 0x40
 const PUBREC = 0x50
+const NO_LIMITS = { unconfirmedMax: 65_535, qosMax: 2, bytesMax: 268_435_460 } as const
 /** Requests on their way at once. */
 const PIPELINE_MAX = 500
 const FILTERS_A_PACKET_MAX = 100
@@ -82,6 +90,8 @@ export class MqttSession {
   /** Set by the handshake. */
   sessionPresent = false
   identifiersAvailable = false
+  /** What the broker takes from us (MQTT 5.0 §3.2.2.3): messages that it has not confirmed, QoS, bytes of a packet. */
+  limits: { readonly unconfirmedMax: number; readonly qosMax: QoS; readonly bytesMax: number } = NO_LIMITS
 
   constructor(stream: Duplex, options: SessionOptions) {
     this.#stream = stream
@@ -148,6 +158,20 @@ export class MqttSession {
     this.#acknowledged.push(qos === 2 ? PUBREC : PUBACK, 2, messageId >> 8, messageId & 0xff)
   }
 
+  /**
+   * Sends a packet of a publisher; `written` is called when it went out to the network.
+   * @returns its size; beyond `limits.bytesMax` nothing is sent
+   */
+  send(packet: IPublishPacket | IPubrelPacket, written?: () => void): number {
+    const bytes = generate(packet, { protocolVersion: this.#version })
+    if (this.#over || bytes.length > this.limits.bytesMax) return bytes.length
+    this.#sendAcknowledged()
+    this.#stream.write(bytes, (error) => {
+      if (error === undefined || error === null) written?.()
+    })
+    return bytes.length
+  }
+
   get over(): boolean {
     return this.#over
   }
@@ -193,9 +217,9 @@ export class MqttSession {
       this.#handlers?.released(messageId)
     } else if (packet.cmd === 'suback' || packet.cmd === 'unsuback') this.#answered(packet)
     else if (packet.cmd === 'disconnect') this.#fail(disconnectProblem(packet, this.#peer))
+    else if (isPublishAnswer(packet) && this.#handlers?.answered !== undefined) this.#handlers.answered(packet)
     // PINGRESP has done its work by being heard.
-    else if (packet.cmd !== 'pingresp')
-      this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} is not for a subscriber`))
+    else if (packet.cmd !== 'pingresp') this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} is not for us`))
   }
 
   #accepted(connack: IConnackPacket): void {
@@ -207,6 +231,11 @@ export class MqttSession {
     const { properties } = connack
     this.sessionPresent = connack.sessionPresent
     this.identifiersAvailable = this.#version === 5 && properties?.subscriptionIdentifiersAvailable !== false
+    this.limits = {
+      unconfirmedMax: properties?.receiveMaximum ?? NO_LIMITS.unconfirmedMax,
+      qosMax: (properties?.maximumQoS ?? NO_LIMITS.qosMax) as QoS,
+      bytesMax: properties?.maximumPacketSize ?? NO_LIMITS.bytesMax,
+    }
     // MQTT 5.0 §3.2.2.3.14: the server's word wins.
     this.#keepAliveEvery((properties?.serverKeepAlive ?? this.#options.connect.keepalive ?? 0) * 1000)
     const waiting = this.#connack
@@ -336,6 +365,10 @@ export class MqttSession {
     for (const waiting of this.#requests.values()) waiting.reject(error)
     this.#requests.clear()
   }
+}
+
+function isPublishAnswer(packet: Packet): packet is PublishAnswer {
+  return packet.cmd === 'puback' || packet.cmd === 'pubrec' || packet.cmd === 'pubcomp'
 }
 
 function groups<T>(items: readonly T[], size: number): (readonly T[])[] {
