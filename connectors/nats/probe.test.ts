@@ -197,6 +197,11 @@ describe.for(['jetstream', 'core'])('%s', (layer) => {
   })
 })
 
+test.for(['jetstream', 'core'])('%s: what is read is asked for, the configured topics', async (layer) => {
+  const { topics } = await probe(configOf('admin', { layer, topics: ['orders.*.y'] }), ['orders.x'])
+  expect(topics.map(({ topic, ok }) => [topic, ok])).toEqual([['orders.*.y', true]])
+})
+
 test('core: what may not be subscribed to, and what a group alone would be enough for', async () => {
   const config = configOf('group-only', { layer: 'core' })
   const [, report] = (await probe(config, ['_INBOX.x', 'orders.x'])).topics

@@ -37,7 +37,7 @@ export async function probeStreams(options: StreamsProbe, signal: AbortSignal): 
     const manager = await openManager(nats, config)
     const refusals = new Refusals(nats)
     const reports: TopicReport[] = []
-    for (const topic of topics) {
+    for (const topic of config.topics ?? topics) {
       signal.throwIfAborted()
       reports.push(await probeSubject(options, { nats, manager, refusals }, topic))
     }
@@ -115,10 +115,11 @@ export async function probeCore({ config, name, clock, topics }: CoreProbe, sign
   const nats = await dial(config, name, signal)
   try {
     const refused = new Map<string, Error>()
-    for (const topic of topics)
+    const asked = config.topics ?? topics
+    for (const topic of asked)
       nats.subscribe(topic, { callback: (error) => void (error !== null && refused.set(topic, error)) })
     await confirmed(nats, config, clock)
-    const reports = topics.map((topic): TopicReport => {
+    const reports = asked.map((topic): TopicReport => {
       const why = refused.get(topic)
       return why === undefined ? { topic, ok: true, detail: 'may be subscribed to' } : refusedTopic(topic, refusal(config, topic, why)) // prettier-ignore
     })
