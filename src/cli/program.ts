@@ -187,7 +187,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
-    .option('--timeout <duration>', 'how long one broker may take', '20s')
+    .option('--timeout <duration>', 'how long the gateway and each broker may take', '20s')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub doctor -c hub.yaml')
     .action(async (types: string[], options: DoctorOptions) => {

@@ -232,6 +232,14 @@ describe('a gateway', () => {
     expect(stdout).toMatch(/^ok {7}mqtt /m)
   })
 
+  test('that takes the connection and says nothing: it is given up after --timeout', async () => {
+    await using silent = await silentServer()
+    const { code, stdout } = await doctor({ mqtt: mqtt() }, '--gateway', `http://localhost:${silent.port}`, '--timeout', '2s') // prettier-ignore
+    expect(code).toBe(EXIT.unreachable)
+    expect(stdout).toMatch(/^failed {3}gateway .*HUB_DISCOVERY_FAILED: .*no complete answer within 2s/m)
+    expect(stdout).toMatch(/^ok {7}mqtt /m)
+  })
+
   test('that refuses the credentials', async () => {
     await using strict = new HttpListener((_, response) => response.writeHead(401).end())
     await strict.start()

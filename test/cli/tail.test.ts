@@ -181,6 +181,30 @@ describe('more than a person can follow', () => {
     expect([leftOut()['deadLettered'], json.stdout.match(/"end":"deadLettered"/g)?.length]).toEqual([undefined, 300])
   })
 
+  test('is delivered all the same while a reader is stopped', async () => {
+    await using gateway = await new Gateway().start()
+    gateway.functions = { works: { topic: 'orders' } }
+    await using running = await startHub(gateway.url)
+    const { hub, broker } = running
+    await until(() => hub.wiring !== undefined && hub.status.every(({ state }) => state === 'active'), 'it is wired')
+    await using stopped = new CliProcess(['tail', '--json', '--hub', String(hub.adminAddress)])
+    const ledger = hub.ledgers.get('orders')
+    await vi.waitFor(
+      () => {
+        broker.publish('orders', [{ body: Buffer.from('x') }])
+        expect(stopped.stdout).toContain('works')
+      },
+      { timeout: 60_000, interval: 50 },
+    )
+    stopped.signal('SIGSTOP')
+    const before = ledger?.counts.acked ?? 0
+    broker.publish(
+      'orders',
+      Array.from({ length: EVENTS }, () => ({ body: Buffer.from('x') })),
+    )
+    await vi.waitFor(() => expect(ledger?.counts.acked).toBeGreaterThanOrEqual(before + EVENTS), { timeout: 60_000 })
+  })
+
   test('only so many readers are served', async () => {
     await using flood = await Flood.start()
     const readers = await Promise.all(Array.from({ length: 16 }, () => request(`${flood.address}/events`)))

@@ -97,7 +97,7 @@ async function checkAll(
 ): Promise<void> {
   const { gateway, stateDir } = config.settings
   const ofGateway = options.stack === undefined
-  const wiring = waiting.for('gateway', checkFunctions(options, config, env, report.place()))
+  const wiring = waiting.for(ofGateway ? 'gateway' : 'functions', checkFunctions(options, inTime(config, timeoutMs), env, report.place())) // prettier-ignore
   const sayClock = report.place()
   const clock = ofGateway ? checkClock(gateway.url, timeoutMs) : Promise.resolve(undefined)
   report.place()(checkState(stateDir))
@@ -108,6 +108,12 @@ async function checkAll(
       waiting.for(instance.name, checkConnector(instance, wiring, { timeoutMs, say: report.place() })),
     ),
   ])
+}
+
+function inTime(config: HubConfig, timeoutMs: number): HubConfig {
+  const { settings } = config
+  const rebuildTimeout = Math.min(settings.gateway.rebuildTimeout, timeoutMs)
+  return { ...config, settings: { ...settings, gateway: { ...settings.gateway, rebuildTimeout } } }
 }
 
 async function checkFunctions(
