@@ -208,6 +208,22 @@ describe('clock changes', () => {
     expect(fires('CRON_TZ=Asia/Beirut 0 1 * * *', '2025-03-28T23:00:00Z', 1)).toEqual(['2025-03-29T22:00Z'])
   })
 
+  test('upcoming ends with what is asked for, the last instant included', () => {
+    const half = parseSchedule('CRON_TZ=Europe/London 30 1 * * *')
+    const from = Date.UTC(2026, 2, 28, 12)
+    const locals = (untilMs: number): readonly string[] => half.upcoming(from, 9, untilMs).map(({ local }) => local)
+    // The clocks go forward at 01:00 UTC over the fire of that day; the next one is at 00:30 UTC.
+    expect(locals(Date.UTC(2026, 2, 29, 0, 59))).toEqual([])
+    expect(locals(Date.UTC(2026, 2, 29, 1))).toEqual(['2026-03-29 01:30:00'])
+    expect(locals(Date.UTC(2026, 2, 30, 0, 29))).toEqual(['2026-03-29 01:30:00'])
+    expect(locals(Date.UTC(2026, 2, 30, 0, 30))).toEqual(['2026-03-29 01:30:00', '2026-03-30 01:30:00'])
+    expect(
+      parseSchedule('@every 1h')
+        .upcoming(0, 9, 7_200_000)
+        .map(({ atMs }) => atMs),
+    ).toEqual([3_600_000, 7_200_000])
+  })
+
   test('upcoming marks what clock changes do', () => {
     expect(parseSchedule('CRON_TZ=Europe/London 30 1 * * *').upcoming(Date.UTC(2026, 2, 28, 12), 2)).toEqual([
       {
