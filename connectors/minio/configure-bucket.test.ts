@@ -77,5 +77,5 @@ test('a probe says where a bucket sends its events, and that a bucket is missing
   expect(server).toContain(stand.minio.url)
   expect(topics.map(({ topic, ok }) => [topic, ok])).toEqual([[photos, true], ['not-there', false]]) // prettier-ignore
   expect(topics[0]?.detail).toContain(stand.arn())
-  expect(topics[1]?.detail).toContain('mc mb')
+  expect(topics[1]?.fix).toContain('mc mb')
 })

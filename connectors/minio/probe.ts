@@ -3,7 +3,7 @@
 
 import { GetBucketNotificationConfigurationCommand } from '@aws-sdk/client-s3'
 
-import { asHubError } from '../../src/sdk/index.ts'
+import { asHubError, refusedTopic } from '../../src/sdk/index.ts'
 import type { ProbeReport } from '../../src/sdk/index.ts'
 import { MinioClient } from './client.ts'
 import type { MinioConfig } from './client.ts'
@@ -84,8 +84,7 @@ async function lines(
       if (refused !== undefined) throw refused
       found.push({ topic, ok: true, detail: await look(topic) })
     } catch (error) {
-      const { message, hint } = asHubError(error)
-      found.push({ topic, ok: false, detail: `${message}. ${hint}` })
+      found.push(refusedTopic(topic, asHubError(error)))
     }
   }
   return found
