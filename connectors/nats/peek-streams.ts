@@ -111,9 +111,9 @@ async function standingsOf(
   const problems: HubError[] = []
   for (const subject of subjects) {
     try {
-      for (const [stream, standing] of await standingsOfOne(subject, look)) {
-        const known = standings.get(stream)
-        if (known === undefined) standings.set(stream, [standing])
+      for (const standing of await standingsOfOne(subject, look)) {
+        const known = standings.get(standing.stream)
+        if (known === undefined) standings.set(standing.stream, [standing])
         else known.push(standing)
       }
     } catch (error) {
@@ -127,7 +127,7 @@ async function standingsOf(
 async function standingsOfOne(
   subject: string,
   { manager, streams, durable, config }: Look,
-): Promise<readonly (readonly [stream: string, standing: Standing])[]> {
+): Promise<readonly Standing[]> {
   const found = await streams.of(manager, subject)
   if (found.length === 0)
     throw (
@@ -139,7 +139,7 @@ async function standingsOfOne(
       const standing = await standingOf(manager, { stream, consumer: consumerName(durable, subject) }, subject, config)
       // Now, and not in the middle: whether messages may be read.
       await accessTo(manager, stream).next(Math.max(1, standing.next), subject)
-      return [stream, standing] as const
+      return standing
     }),
   )
 }

@@ -97,7 +97,8 @@ describe('a look', () => {
       await open.saw(3)
       await publish(`${base}.45.created`, 'while it looks')
       await open.saw(4)
-      expect(open.caution).toBeUndefined()
+      const deletes = `the stream ${base} deletes what is settled: what a hub settles meanwhile may not be seen.`
+      expect(open.caution).toBe(retention === RetentionPolicy.Limits ? undefined : deletes)
       expect(open.means).toContain('no consumer is made')
       const state = await manager.streams.info(base)
       expect([state.state.messages, state.state.consumer_count]).toEqual([kept + 1, 1])
@@ -171,7 +172,47 @@ describe('a look', () => {
     await using open = await look([`${base}.x`])
     await open.saw(2)
     expect(open.bodies).toEqual(['0', '2'])
-    expect(open.caution).toBe('2 events were delivered and not settled: shown with attempt 2, as if they came again from a hub that has them now.') // prettier-ignore
+    expect(open.caution).toContain('2 events were delivered and not settled: shown with attempt 2, as if they came again from a hub that has them now;') // prettier-ignore
+    expect(open.caution).not.toContain('settled before older ones')
+  })
+
+  test('of a stream that deletes what is settled it says that this is not seen, which is true', async () => {
+    await manager.streams.delete(base)
+    await manager.streams.add({ name: base, subjects: [`${base}.>`], retention: RetentionPolicy.Workqueue })
+    await using source = await rig().opened([`${base}.x`])
+    source.ackAll = true
+    await using open = await (await tools()).peek([{ kind: 'topic', topic: `${base}.x` }], new AbortController().signal)
+    expect(open.caution).toContain('what a hub settles meanwhile may not be seen')
+    await publish(`${base}.x`, 'settled meanwhile')
+    await source.arrived(1)
+    await expect.poll(async () => (await manager.streams.info(base)).state.messages).toBe(0)
+    await source[Symbol.asyncDispose]()
+    await publish(`${base}.x`, 'seen')
+    for await (const { body } of open.events()) {
+      expect(Buffer.from(body).toString()).toBe('seen')
+      break
+    }
+  })
+
+  test('of a stream that keeps nothing for a hub that was never there it says so, which is true', async () => {
+    await manager.streams.delete(base)
+    await manager.streams.add({ name: base, subjects: [`${base}.>`], retention: RetentionPolicy.Interest })
+    await using open = await look([`${base}.x`])
+    expect(open.caution).toBe(`the stream ${base} keeps only what has a consumer (interest retention), and that of the hub is not there yet: what comes may not be seen.`) // prettier-ignore
+    await publish(`${base}.x`, 'not kept')
+    expect((await manager.streams.info(base)).state.messages).toBe(0)
+    await (await rig().opened([`${base}.x`]))[Symbol.asyncDispose]()
+    await publish(`${base}.x`, 'kept')
+    await open.saw(1)
+    expect(open.bodies).toEqual(['kept'])
+  })
+
+  test('a body as large as the server takes is seen whole', async () => {
+    const body = Buffer.alloc(MAX_PAYLOAD, 'abc')
+    await stream.publish(`${base}.x`, body)
+    await using open = await look([`${base}.x`])
+    await open.saw(1)
+    expect(Buffer.compare(Buffer.from(open.seen[0]?.body ?? []), body)).toBe(0)
   })
 
   test('of what was delivered more than once it says that the attempt is not told', async () => {
