@@ -32,7 +32,7 @@ describe('--simulate-down', () => {
     expect([code, stderr]).toEqual([EXIT.ok, ''])
     expect(stdout).toBe(
       [
-        'Away for 3h30m, from 2026-03-29 01:10:00 to 2026-03-29 05:40:00 in Europe/Berlin (2026-03-29T00:10:00Z/2026-03-29T03:40:00Z).',
+        'Away for 3h30m, from 2026-03-29 01:10:00 to 2026-03-29 05:40:00 in Europe/Berlin (2026-03-29T00:10:00Z/2026-03-29T03:40:00Z). Each fire is done at once (--takes), so that none overlaps.',
         '',
         'LOCAL (Europe/Berlin)  CATCH-UP none  CATCH-UP last        CATCH-UP all         NOTE',
         '2026-03-28 04:30:00    on time        on time              on time',

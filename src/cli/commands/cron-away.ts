@@ -66,10 +66,11 @@ function settingsOf(schedule: Schedule, options: AwayOptions): Omit<AwaySettings
   const overlap = options.overlap === undefined ? 'allow' : oneOf('--overlap', options.overlap, OVERLAPS)
   const jitterMs = duration('--jitter', options.jitter ?? '0')
   if (jitterMs > 0 && options.function === undefined)
-    throw usage('--jitter needs --function: how much of the jitter a schedule is delayed by goes by the function’s name and the expression', 'Add for example --function report.openfaas-fn.') // prettier-ignore
+    throw usage('--jitter needs --function: how much of the jitter a schedule is delayed by goes by the name of the function and the expression', 'Add for example --function report.openfaas-fn.') // prettier-ignore
   return {
     overlap,
-    jitterMs: jitterOf({ function: options.function ?? '', expression: schedule.expression, jitterMs }),
+    // As annotations are read.
+    jitterMs: jitterOf({ function: options.function ?? '', expression: schedule.expression.replaceAll(/\s+/g, ' '), jitterMs }), // prettier-ignore
     takesMs: duration('--takes', options.takes ?? '0'),
     catchUpWindow: duration('--catch-up-window', options.catchUpWindow ?? CATCH_UP_DEFAULTS.catchUpWindow),
     catchUpMax: wholeNumber('--catch-up-max', options.catchUpMax ?? String(CATCH_UP_DEFAULTS.catchUpMax)),
@@ -97,7 +98,7 @@ function text(
   rows: readonly Row[],
   color: boolean,
 ): string {
-  const takes = settings.takesMs === 0 ? '' : ` Each fire takes ${formatDuration(settings.takesMs)}, overlap is ${settings.overlap}.` // prettier-ignore
+  const takes = settings.takesMs === 0 ? ' Each fire is done at once (--takes), so that none overlaps.' : ` Each fire takes ${formatDuration(settings.takesMs)}, overlap is ${settings.overlap}.` // prettier-ignore
   const jitter = settings.jitterMs === 0 ? '' : ` Its jitter delays each fire by ${formatDuration(settings.jitterMs)}.`
   const head = `Away for ${formatDuration(untilMs - fromMs)}, from ${wallClock(zone, fromMs)} to ${wallClock(zone, untilMs)} in ${zone.name} (${iso(fromMs)}/${iso(untilMs)}).${takes}${jitter}\n` // prettier-ignore
   const cells = folded(rows, policies).map((row) => (typeof row === 'string' ? [row] : cellsOf(row, zone)))
