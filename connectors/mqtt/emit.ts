@@ -29,7 +29,7 @@ export class MqttEmitter implements Emitter {
     const { unconfirmedMax, qosMax } = session.limits
     this.inFlightMax = Math.min(unconfirmedMax, IN_FLIGHT_MAX)
     this.#qos = config.qos <= qosMax ? config.qos : qosMax
-    this.place = `${redactUrl(config.url)}, MQTT ${config.protocolVersion === 5 ? '5.0' : '3.1.1'}, QoS ${this.#qos}`
+    this.place = `MQTT ${config.protocolVersion === 5 ? '5.0' : '3.1.1'} with QoS ${this.#qos} at ${redactUrl(config.url)}`
   }
 
   /** @throws HubError HUB_SOURCE_* */

@@ -198,7 +198,7 @@ describe('a test event', () => {
     await using rig = await MqttRig.open({ url: server.url, qos }, [`${base}/#`])
     rig.ackAll = true
     await using out = await emitter({ qos })
-    expect(out.place).toBe(`${server.url}, MQTT 5.0, QoS ${qos}`)
+    expect(out.place).toBe(`MQTT 5.0 with QoS ${qos} at ${server.url}`)
     const more = { headers: { trace: 'abc', umlaut: 'grün' }, contentType: 'text/csv' }
     const confirmation = ['sent (QoS 0 is not confirmed)', 'PUBACK', 'PUBCOMP'][qos]
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))

@@ -13,7 +13,6 @@ import type { NatsConfig } from './dial.ts'
 import { Flushes } from './flushes.ts'
 import { checkKey, checkSubject, headersOf } from './outgoing.ts'
 import { addressesOf, violationOf } from './problems.ts'
-import { serverOf } from './probe.ts'
 import { Refusals } from './refusals.ts'
 
 export class NatsEmitter implements Emitter {
@@ -35,7 +34,7 @@ export class NatsEmitter implements Emitter {
     this.#flushes = new Flushes(nats)
     this.#refusals = new Refusals(nats)
     this.#elsewhereLogged = new RepeatGuard(context.clock)
-    this.place = `${serverOf(nats)}${config.layer === 'core' ? '' : ' with JetStream'}`
+    this.place = `NATS ${nats.info?.version ?? ''}${config.layer === 'core' ? '' : ' with JetStream'} at ${nats.getServer()}`
   }
 
   /** @throws HubError HUB_SOURCE_* */

@@ -136,6 +136,6 @@ function refusal(config: NatsConfig, topic: string, cause: Error): HubError {
 }
 
 /** E.g. `127.0.0.1:4222, NATS 2.15.0`. */
-export function serverOf(nats: NatsConnection): string {
+function serverOf(nats: NatsConnection): string {
   return `${nats.getServer()}, NATS ${nats.info?.version ?? ''}`
 }

@@ -310,7 +310,7 @@ describe('a test event', () => {
   test('arrives with its key, headers and content type, at the place that is named', async () => {
     await using source = await rig({ orderingToken: 2 }).opened([`${base}.>`])
     await using out = await emitter({ orderingToken: 2 })
-    expect(out.place).toMatch(/^127\.0\.0\.1:\d+, NATS \d.* with JetStream$/)
+    expect(out.place).toMatch(/^NATS \d+\.\d+\.\d+ with JetStream at 127\.0\.0\.1:\d+$/)
     const body = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
     const headers = { Trace: 'grün', 'X-Other': '1' }
     const sent = event(`${base}.42.created`, { body, headers, key: '42', contentType: 'text/csv' })
