@@ -130,6 +130,12 @@ function dialProblem(error: unknown, config: RabbitConfig): HubError {
       cause: error,
       hint: 'For auth: external, enable rabbitmq_auth_mechanism_ssl and set auth_mechanisms.1 = EXTERNAL at the broker.',
     })
+  // Whoever does not speak it answers with a protocol header (AMQP 0-9-1 §2.2.4), or with text; read as a frame, either is too long.
+  if (/Frame size \d+ exceeds/.test(text))
+    return new HubError('HUB_SOURCE_PROTOCOL', `${addressOf(config)} does not speak AMQP 0-9-1`, {
+      cause: error,
+      hint: "Check that the port is RabbitMQ's for AMQP (5672, with TLS 5671), and that another broker there speaks AMQP 0-9-1.",
+    })
   // The client leaves out what the broker said. At this point it is about the virtual host.
   if (text.includes('ConnectionOpenOk; got <ConnectionClose')) {
     const vhost = vhostOf(config)

@@ -1,6 +1,6 @@
 // A message of a queue as the hub's event. Pure; called by feed.ts.
 
-import type { ConsumeMessage } from 'amqplib'
+import type { Message } from 'amqplib'
 
 import { HeaderWriter } from '../../src/sdk/index.ts'
 import type { EventMessage } from '../../src/sdk/index.ts'
@@ -15,11 +15,11 @@ export interface Origin {
   /** Names a message that the publisher gave no id and that is in no stream. */
   readonly fallbackId: string
   /** The topic that the wiring knows: the queue, or with an exchange the routing key. */
-  topicOf(message: ConsumeMessage): string
+  topicOf(message: Message): string
 }
 
 /** @param retries how often this connection has handed it out before */
-export function toEvent(message: ConsumeMessage, origin: Origin, retries: number): EventMessage {
+export function toEvent(message: Message, origin: Origin, retries: number): EventMessage {
   const { properties, content } = message
   const key = orderingKeyOf(message, origin)
   const contentType = textOf(properties.contentType)
@@ -37,26 +37,27 @@ export function toEvent(message: ConsumeMessage, origin: Origin, retries: number
 }
 
 /** The position in its stream; undefined for a message of a queue. */
-export function streamOffsetOf({ properties }: ConsumeMessage): bigint | undefined {
+export function streamOffsetOf({ properties }: Message): bigint | undefined {
   const offset: unknown = properties.headers?.['x-stream-offset']
   return typeof offset === 'number' ? BigInt(offset) : undefined
 }
 
-interface Death {
+export interface Death {
   readonly queue?: unknown
+  readonly exchange?: unknown
   readonly reason?: unknown
   readonly count?: unknown
   readonly 'routing-keys'?: unknown
 }
 
 /** Why, where and how often it was dead-lettered, the latest first. Publishers can write this header, too. */
-function deathsOf({ properties }: ConsumeMessage): readonly Death[] {
+export function deathsOf({ properties }: Message): readonly Death[] {
   const deaths: unknown = properties.headers?.['x-death']
   return Array.isArray(deaths) ? deaths.filter((one) => typeof one === 'object' && one !== null) : []
 }
 
 /** The routing keys that it had at its earlier stations, for one that came back through a dead letter exchange. */
-export function earlierRoutingKeys(message: ConsumeMessage): readonly string[] {
+export function earlierRoutingKeys(message: Message): readonly string[] {
   return deathsOf(message).flatMap(({ 'routing-keys': keys }) =>
     Array.isArray(keys) ? keys.filter((key) => typeof key === 'string') : [],
   )
@@ -66,7 +67,7 @@ export function earlierRoutingKeys(message: ConsumeMessage): readonly string[] {
  * The broker's count of deliveries, this one included. A quorum queue counts; a classic queue only says that it is not the
  * first. What came back to this queue through a dead letter exchange goes on from the count of its deaths here.
  */
-export function deliveriesOf(message: ConsumeMessage, queue: string): number {
+export function deliveriesOf(message: Message, queue: string): number {
   const counted: unknown = message.properties.headers?.['x-delivery-count']
   const returned = typeof counted === 'number' ? counted : message.fields.redelivered ? 1 : 0
   const died = deathsOf(message)
@@ -76,13 +77,13 @@ export function deliveriesOf(message: ConsumeMessage, queue: string): number {
   return 1 + returned + died
 }
 
-function idOf(message: ConsumeMessage, { instance, queue, fallbackId }: Origin): string {
+function idOf(message: Message, { instance, queue, fallbackId }: Origin): string {
   const offset = streamOffsetOf(message)
   if (offset !== undefined) return `${instance}:${queue}@${offset}`
   return `${instance}:${queue}:${textOf(message.properties.messageId) ?? fallbackId}`
 }
 
-function orderingKeyOf(message: ConsumeMessage, { orderingKey, queue }: Origin): string | undefined {
+function orderingKeyOf(message: Message, { orderingKey, queue }: Origin): string | undefined {
   if (orderingKey === undefined) return undefined
   if (orderingKey === 'queue') return queue
   if (orderingKey === 'routing-key') return message.fields.routingKey
@@ -92,7 +93,7 @@ function orderingKeyOf(message: ConsumeMessage, { orderingKey, queue }: Origin):
 }
 
 /** Unix milliseconds; undefined where the publisher does not say. Seconds by the specification; some write milliseconds. */
-export function publishedMs({ properties: { timestamp } }: ConsumeMessage): number | undefined {
+export function publishedMs({ properties: { timestamp } }: Message): number | undefined {
   if (typeof timestamp !== 'number' || !(timestamp > 0)) return undefined
   return timestamp > 100_000_000_000 ? timestamp : timestamp * 1000
 }
@@ -100,7 +101,7 @@ export function publishedMs({ properties: { timestamp } }: ConsumeMessage): numb
 /** RFC 9110 §8.4.1. AMQP publishers also write character sets there, which would make a function refuse the request. */
 const CONTENT_CODING = /^(gzip|x-gzip|deflate|compress|x-compress|br|zstd|identity)(\s*,\s*(gzip|x-gzip|deflate|compress|x-compress|br|zstd|identity))*$/i // prettier-ignore
 
-function headersOf({ fields, properties }: ConsumeMessage): EventMessage['headers'] {
+function headersOf({ fields, properties }: Message): EventMessage['headers'] {
   const encoding = textOf(properties.contentEncoding)
   const isCoding = encoding !== undefined && CONTENT_CODING.test(encoding)
   const writer = new HeaderWriter('X-Rabbitmq-')

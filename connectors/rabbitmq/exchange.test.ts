@@ -57,7 +57,7 @@ describe('binding keys', () => {
     await place.send('a', 'x', {}, 'events')
     await source.arrived(1)
     const { topics } = await source.source.probe(['a'], new AbortController().signal)
-    expect(topics).toEqual([{ topic: 'a', ok: true, detail: 'through queue mine of exchange events' }])
+    expect(topics).toEqual([{ topic: 'a', ok: true, detail: 'through the classic queue mine of exchange events' }])
   })
 
   test('an exchange of another type, and a wildcard on a direct one, are named', async () => {

@@ -3,11 +3,13 @@
 
 import { randomUUID } from 'node:crypto'
 
-import type { ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
+import type { ConsumeMessage, Options } from 'amqplib'
 
 import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
 import type { Clock, DeadLetter } from '../../src/sdk/index.ts'
 import type { Link } from './dial.ts'
+import { Publisher } from './publisher.ts'
+import { checkExchange } from './topology.ts'
 
 export interface LettersOptions {
   readonly link: Link
@@ -19,78 +21,36 @@ export interface LettersOptions {
   readonly confirmMs: number
 }
 
-/** Names the letter to `basic.return`, which comes before its confirmation. */
-const LETTER_ID = 'hub-letter-id'
+/** Names the letter to `basic.return`, and to whoever reads the letters. */
+export const LETTER_ID = 'hub-letter-id'
 
 export class Letters {
   readonly #options: LettersOptions
-  readonly #returned = new Set<string>()
-  #channel: Promise<ConfirmChannel> | undefined
-  #blocked: string | undefined
+  readonly #publisher: Publisher
 
   constructor(options: LettersOptions) {
     this.#options = options
-    const { model } = options.link
-    model.on('blocked', (reason) => (this.#blocked = reason))
-    model.on('unblocked', () => (this.#blocked = undefined))
+    const { link, clock, confirmMs } = options
+    this.#publisher = new Publisher({ model: link.model, clock, confirmMs, idOf: ({ headers }) => headers?.[LETTER_ID] as unknown }) // prettier-ignore
   }
 
   /** Resolves when the exchange is there. @throws what the broker answers */
   async check(): Promise<void> {
-    const channel = await this.#options.link.model.createChannel()
-    // The check itself rejects with it.
-    channel.on('error', () => undefined)
-    await channel.checkExchange(this.#options.exchange)
-    // Not awaited: a connection that ends meanwhile leaves the client's promise open for ever.
-    void channel.close().catch(() => undefined)
+    await checkExchange(this.#options.link.model, this.#options.exchange)
   }
 
   /** Resolves once the broker has the letter in a queue. @throws HubError HUB_DEAD_LETTER_FAILED */
   async publish(letter: DeadLetter, original: ConsumeMessage, queue: string): Promise<void> {
     const { exchange, at } = this.#options
     try {
-      // What is written meanwhile would pile up in memory.
-      if (this.#blocked !== undefined) throw new Error(`the broker takes no messages: ${this.#blocked}`)
-      const channel = await (this.#channel ??= this.#open())
-      await this.#confirmed(channel, queue, original, letter)
+      const id = randomUUID()
+      await this.#publisher.publish(exchange, queue, original.content, propertiesOf(letter, original, queue, id), id)
     } catch (error) {
       throw new HubError('HUB_DEAD_LETTER_FAILED', `${at}: exchange ${exchange}: ${errorText(error)}`, {
         cause: error,
         canRetry: true,
         hint: `Bind a queue to the exchange: rabbitmqadmin declare binding source="${exchange}" destination=<queue> routing_key="${queue}".`,
       })
-    }
-  }
-
-  async #open(): Promise<ConfirmChannel> {
-    try {
-      const channel = await this.#options.link.model.createConfirmChannel()
-      // Publishing to an exchange that was deleted closes the channel; the unconfirmed letter says why.
-      channel.on('error', () => undefined)
-      channel.on('close', () => (this.#channel = undefined))
-      channel.on('return', ({ properties }) => void this.#returned.add(String(properties.headers?.[LETTER_ID])))
-      return channel
-    } catch (error) {
-      this.#channel = undefined
-      throw error
-    }
-  }
-
-  async #confirmed(channel: ConfirmChannel, key: string, original: ConsumeMessage, letter: DeadLetter): Promise<void> {
-    const { exchange, clock, confirmMs } = this.#options
-    const id = randomUUID()
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const late = clock.after(confirmMs, () => reject(new Error(`not confirmed within ${confirmMs} ms`)))
-    channel.publish(exchange, key, original.content, propertiesOf(letter, original, key, id), (error: unknown) => {
-      const wasReturned = this.#returned.delete(id)
-      if (error !== null && error !== undefined) reject(error)
-      else if (wasReturned) reject(new Error(`no queue is bound for the routing key ${key}`))
-      else resolve()
-    })
-    try {
-      await promise
-    } finally {
-      late.cancel()
     }
   }
 }
@@ -113,6 +73,8 @@ function propertiesOf(letter: DeadLetter, original: ConsumeMessage, queue: strin
       ...Object.fromEntries(headers),
       [LETTER_ID]: id,
       ...letterHeaders(letter),
+      'hub-topic': letter.message.topic,
+      'hub-timestamp': letter.message.timestampMs,
       'hub-queue': queue,
       'hub-exchange': fields.exchange,
       'hub-routing-key': fields.routingKey,

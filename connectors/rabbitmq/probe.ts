@@ -1,10 +1,12 @@
 // Can we connect, and are the queues there? Makes nothing and takes nothing. Called by rabbit-source.ts.
 
-import { asHubError } from '../../src/sdk/index.ts'
-import type { HubError, ProbeReport } from '../../src/sdk/index.ts'
+import { HubError, asHubError, refusedTopic } from '../../src/sdk/index.ts'
+import type { ProbeReport, TopicReport } from '../../src/sdk/index.ts'
 import type { Link, RabbitConfig } from './dial.ts'
+import type { QueueKind } from './feed.ts'
+import { exchangeProblem, queueProblem } from './problems.ts'
 import { ownQueue } from './subscriptions.ts'
-import { ensureExchange, ensureQueue } from './topology.ts'
+import { checkExchange, ensureExchange, ensureQueue, kindOf } from './topology.ts'
 
 /** @param at for messages */
 export async function probeTopics(
@@ -15,19 +17,38 @@ export async function probeTopics(
   topics: readonly string[],
 ): Promise<ProbeReport> {
   const passive = { ...config, declare: false, queues: [] }
-  const look = (queue: string): Promise<HubError | undefined> =>
-    problemOf(() => ensureQueue(link.model, at, queue, passive))
   const server = `${link.server} at ${at}`
+  const letterProblem = await letterProblemOf(link, config, at)
+  const look = async (queue: string): Promise<QueueKind | HubError> => {
+    try {
+      if (letterProblem !== undefined) return letterProblem
+      await ensureQueue(link.model, at, queue, passive)
+      // What may not be read is refused like what is no stream.
+      return await kindOf(link.model, queue)
+    } catch (error) {
+      return queueProblem(error, at, queue)
+    }
+  }
   if (config.exchange === undefined) {
-    const reports: ProbeReport['topics'][number][] = []
-    for (const topic of topics) reports.push(line(topic, await look(topic), 'the queue is there'))
+    const reports: TopicReport[] = []
+    for (const topic of topics) reports.push(report(topic, await look(topic), (kind) => `the ${kind} is there`))
     return { server, topics: reports }
   }
   const queue = ownQueue(config, instance)
-  const problem = (await problemOf(() => ensureExchange(link.model, at, passive))) ?? (await look(queue))
-  const detail = `through queue ${queue} of exchange ${config.exchange}`
-  return { server, topics: topics.map((topic) => line(topic, problem, detail)) }
+  const found = (await problemOf(() => ensureExchange(link.model, at, passive))) ?? (await look(queue))
+  return { server, topics: topics.map((topic) => report(topic, found, (kind) => `through the ${kind} ${queue} of exchange ${config.exchange}`)) } // prettier-ignore
 }
+
+/** A function that fails would have its events again and again. */
+async function letterProblemOf(link: Link, { deadLetterExchange: exchange }: RabbitConfig, at: string): Promise<HubError | undefined> {
+  if (exchange === undefined) return undefined
+  try {
+    await checkExchange(link.model, exchange)
+    return undefined
+  } catch (error) {
+    return exchangeProblem(error, at, exchange)
+  }
+} // prettier-ignore
 
 async function problemOf(check: () => Promise<unknown>): Promise<HubError | undefined> {
   try {
@@ -38,8 +59,7 @@ async function problemOf(check: () => Promise<unknown>): Promise<HubError | unde
   }
 }
 
-function line(topic: string, problem: HubError | undefined, detail: string): ProbeReport['topics'][number] {
-  return problem === undefined
-    ? { topic, ok: true, detail }
-    : { topic, ok: false, detail: `${problem.message}. ${problem.hint}` }
+function report(topic: string, found: QueueKind | HubError, detail: (kind: string) => string): TopicReport {
+  if (found instanceof HubError) return refusedTopic(topic, found)
+  return { topic, ok: true, detail: detail(found === 'unknown' ? 'queue' : found === 'stream' ? 'stream' : `${found} queue`) } // prettier-ignore
 }

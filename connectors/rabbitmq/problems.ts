@@ -3,7 +3,7 @@
 import { HubError, errorText } from '../../src/sdk/index.ts'
 
 /** Reply codes of AMQP 0-9-1 §1.2 (constants), as RabbitMQ uses them. */
-const ACCESS_REFUSED = 403
+export const ACCESS_REFUSED = 403
 export const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 export const PRECONDITION_FAILED = 406
@@ -19,7 +19,7 @@ export function queueProblem(error: unknown, at: string, queue: string): HubErro
   const about = `${at}: queue ${queue}`
   const code = replyCode(error)
   if (code === NOT_FOUND)
-    return new HubError('HUB_SOURCE_FORBIDDEN', `${about} does not exist`, {
+    return new HubError('HUB_TOPIC_MISSING', `${about} does not exist`, {
       cause: error,
       canRetry: true,
       hint: `Create it: rabbitmqadmin declare queue name="${queue}" durable=true. Or set declare: true, or list it under queues.`,
@@ -29,6 +29,11 @@ export function queueProblem(error: unknown, at: string, queue: string): HubErro
       cause: error,
       hint: `Grant read access: rabbitmqctl set_permissions -p <vhost> <user> '' '' '^${queue}$'.`,
     })
+  if (code === RESOURCE_LOCKED && errorText(error).includes('single active consumer'))
+    return new HubError('HUB_SOURCE_FORBIDDEN', `${about} has a single active consumer, and shows its messages to nobody else`, {
+      cause: error,
+      hint: 'Look at it in the management interface, or at the other queues.',
+    }) // prettier-ignore
   if (code === RESOURCE_LOCKED)
     return new HubError('HUB_SOURCE_FORBIDDEN', `${about} is exclusive to another connection`, {
       cause: error,

@@ -179,7 +179,7 @@ describe('what is missing or goes away', () => {
     await source.arrived(2)
     expect(source.bodies).toEqual(['fine', 'now'])
     expect(source.log.lines.filter((one) => one.includes('not-yet does not exist'))).toHaveLength(1)
-    await expect(place.source().opened(['nowhere'])).rejects.toMatchObject({ code: 'HUB_SOURCE_FORBIDDEN', canRetry: true }) // prettier-ignore
+    await expect(place.source().opened(['nowhere'])).rejects.toMatchObject({ code: 'HUB_TOPIC_MISSING', canRetry: true }) // prettier-ignore
     const { topics, server: name } = await source.source.probe(['there', 'nowhere'], new AbortController().signal)
     expect(topics.map(({ ok }) => ok)).toEqual([true, false])
     expect(name).toContain(`RabbitMQ ${place.server.version}`)

@@ -4,13 +4,18 @@ import amqp from 'amqplib'
 import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 
+import type { Emitter, Tools } from '../../src/sdk/index.ts'
 import { noRabbit, startRabbit } from '../../test/servers/rabbitmq.ts'
 import type { RabbitServer, RabbitVhost } from '../../test/servers/rabbitmq.ts'
 import { SourceRig } from '../../test/source-rig.ts'
 import type { RigOptions } from '../../test/source-rig.ts'
+import { toolsOf } from '../../test/tools-rig.ts'
+import type { ToolsOptions } from '../../test/tools-rig.ts'
 import connector from './connector.ts'
 
 export { MemoryState, ack, until } from '../../test/source-rig.ts'
+
+let users = 0
 
 export class Place implements AsyncDisposable {
   readonly vhost: RabbitVhost
@@ -57,6 +62,31 @@ export class Place implements AsyncDisposable {
   source(config: Readonly<Record<string, unknown>> = {}, options?: RigOptions): SourceRig {
     return new SourceRig(connector, { url: this.vhost.url, ...config }, options)
   }
+
+  tools(config: Readonly<Record<string, unknown>> = {}, options?: ToolsOptions): Promise<Tools> {
+    return toolsOf(connector, { url: this.vhost.url, ...config }, options)
+  }
+
+  async emitter(config: Readonly<Record<string, unknown>> = {}): Promise<Emitter> {
+    const emitter = await (await this.tools(config)).emitter?.(new AbortController().signal)
+    if (emitter === undefined) throw new Error('RabbitMQ takes events')
+    return emitter
+  }
+
+  /** Names of what is at the broker in this place, such as `queues`. */
+  async names(what: 'queues' | 'exchanges' | 'bindings'): Promise<readonly string[]> {
+    const all = (await this.server.manage('GET', `${what}/${this.vhost.name}`)) as readonly { name?: string; source?: string; routing_key?: string }[] // prettier-ignore
+    return all.map(({ name, source, routing_key: key }) => name ?? `${source} ${key}`)
+  }
+
+  /** A user with these rights. */
+  async user(rights: { readonly configure?: string; readonly write?: string; readonly read?: string }): Promise<{ readonly username: string; readonly password: string }> {
+    const username = `user-${(users += 1)}-${this.vhost.name}`
+    const password = 'user-secret'
+    await this.server.manage('PUT', `users/${username}`, { password, tags: '' })
+    await this.server.manage('PUT', `permissions/${this.vhost.name}/${username}`, { configure: '', write: '', read: '', ...rights }) // prettier-ignore
+    return { username, password }
+  } // prettier-ignore
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.model.close()

@@ -7,6 +7,11 @@ import type { StateStore } from '../../src/sdk/index.ts'
 /** Settled behind one that is not: beyond it the broker sends no more until that one is settled. */
 const SPAN_MAX = 10_000
 
+/** Under which the state keeps the offset of the first message that is not settled. */
+export function streamKey(stream: string): string {
+  return `stream:${stream}`
+}
+
 export class StreamPlace {
   readonly #state: StateStore
   readonly #key: string
@@ -26,7 +31,7 @@ export class StreamPlace {
   }
 
   static async load(state: StateStore, stream: string, initial: 'first' | 'last' | 'next'): Promise<StreamPlace> {
-    const key = `stream:${stream}`
+    const key = streamKey(stream)
     const stored = await state.get(key)
     return new StreamPlace(state, key, initial, stored === undefined ? undefined : BigInt(stored))
   }

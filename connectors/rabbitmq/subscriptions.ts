@@ -3,13 +3,14 @@
 
 import { randomUUID } from 'node:crypto'
 
-import type { ConsumeMessage } from 'amqplib'
+import type { Message } from 'amqplib'
 
-import { HubError, TopicIndex, asHubError, backoffMs, errorText, hasWildcard } from '../../src/sdk/index.ts'
+import { HubError, asHubError, backoffMs, errorText } from '../../src/sdk/index.ts'
 import type { ClockTimer, SourceContext, SourceCounter, TopicBacklog } from '../../src/sdk/index.ts'
+import { BindingKeys } from './binding-keys.ts'
 import { Depths } from './depths.ts'
 import type { Link, RabbitConfig } from './dial.ts'
-import { earlierRoutingKeys, toEvent } from './event.ts'
+import { toEvent } from './event.ts'
 import { Feed } from './feed.ts'
 import type { QueueKind } from './feed.ts'
 import type { Letters } from './letters.ts'
@@ -59,8 +60,7 @@ export class Subscriptions {
   /** Not wanted any more; the hub still has something of theirs. */
   #leaving: readonly Feed[] = []
   #topics: readonly string[] = []
-  /** Of the binding keys. */
-  #keys = new TopicIndex<true>('amqp')
+  #keys: BindingKeys
   /** Steps that change feeds, one after the other. */
   #changing: Promise<unknown> = Promise.resolve()
   #reopening: ClockTimer | undefined
@@ -71,6 +71,7 @@ export class Subscriptions {
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options
+    this.#keys = new BindingKeys(options.config, [])
     this.#depths = new Depths({ model: options.link.model, context: options.context, feeds: this.#feeds })
   }
 
@@ -142,19 +143,15 @@ export class Subscriptions {
   /** @returns what is wrong with single keys */
   async #bind(exchange: string, topics: readonly string[]): Promise<readonly HubError[]> {
     const { config, context, link, at } = this.#options
-    const isExact = (key: string): boolean => config.exchangeType === 'topic' || !hasWildcard('amqp', key)
-    const keys = topics.filter(isExact)
-    this.#keys = new TopicIndex('amqp')
-    for (const key of keys) this.#keys.add(key, true)
+    this.#keys = new BindingKeys(config, topics)
+    const { keys, problems } = this.#keys
     await ensureExchange(link.model, at, config)
     if (config.declare) {
       const queue = ownQueue(config, context.instance)
       await ensureQueue(link.model, at, queue, config)
       await bindOnly(link.model, at, { queue, exchange, keys }, context.state)
     }
-    return topics
-      .filter((key) => !isExact(key))
-      .map((key) => new HubError('HUB_TOPIC_INVALID', `${key}: a direct exchange has no wildcards`, { hint: 'Use an exchange of type topic, or exact keys.' })) // prettier-ignore
+    return problems
   }
 
   async #open(queue: string, queues: number): Promise<void> {
@@ -189,18 +186,10 @@ export class Subscriptions {
     const { config, context } = this.#options
     const { instance } = context
     const { orderingKey } = config
-    const topicOf = config.exchange === undefined ? () => queue : (message: ConsumeMessage) => this.#keyOf(message)
+    const topicOf = config.exchange === undefined ? () => queue : (message: Message) => this.#keys.topicOf(message)
     let made = 0
     return ({ message, arrivedMs, retries }) =>
       toEvent(message, { instance, queue, orderingKey, receivedMs: arrivedMs, fallbackId: `${this.#nonce}-${(made += 1)}`, topicOf }, retries) // prettier-ignore
-  }
-
-  #keyOf(message: ConsumeMessage): string {
-    const { routingKey } = message.fields
-    const isWanted = (key: string): boolean => this.#keys.find(key).length > 0
-    if (isWanted(routingKey)) return routingKey
-    // It came back through a dead letter exchange, by another key.
-    return earlierRoutingKeys(message).find(isWanted) ?? routingKey
   }
 
   /** Beyond its limit a quorum queue drops a message that comes back, or sends it where its own configuration says. */

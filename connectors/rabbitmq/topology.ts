@@ -70,6 +70,38 @@ export async function ensureExchange(model: ChannelModel, at: string, config: Ra
   }
 }
 
+/** Resolves when it is there. @throws what the broker answers */
+export async function checkExchange(model: ChannelModel, exchange: string): Promise<void> {
+  await onChannel(model, (channel) => channel.checkExchange(exchange))
+}
+
+/** What a queue has now. Changes nothing. @throws what the broker answers */
+export async function countsOf(
+  model: ChannelModel,
+  queue: string,
+): Promise<{ readonly messages: number; readonly consumers: number }> {
+  const { messageCount: messages, consumerCount: consumers } = await onChannel(model, (channel) => channel.checkQueue(queue)) // prettier-ignore
+  return { messages, consumers }
+}
+
+/** More than that the broker drops, the oldest first, should nobody take them. */
+const PRIVATE_MESSAGES_MAX = 10_000
+const PRIVATE_BYTES_MAX = 64 * 1024 * 1024
+
+/**
+ * Makes a queue that only this connection can read and that ends with it, bound to these keys.
+ * @returns its name
+ * @throws what the broker answers
+ */
+export async function bindPrivate(model: ChannelModel, exchange: string, keys: readonly string[]): Promise<string> {
+  return await onChannel(model, async (channel) => {
+    const args = { 'x-max-length': PRIVATE_MESSAGES_MAX, 'x-max-length-bytes': PRIVATE_BYTES_MAX }
+    const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false, arguments: args }) // prettier-ignore
+    for (const key of keys) await channel.bindQueue(queue, exchange, key)
+    return queue
+  })
+}
+
 /**
  * RabbitMQ tells the type of a queue only when it refuses a consumer. This one asks for what streams alone understand, and
  * leaves out the prefetch that they insist on, so that none of them takes it.
