@@ -82,3 +82,20 @@ test('a dense stream is asked for many places at once, a sparse one for few in v
   expect(await seenOf(new StreamReader(shared, many))).toHaveLength(1000)
   expect(shared.atOnce).toBe(1)
 })
+
+test('what comes while a part of the filters was asked already does not overtake', async () => {
+  const stream = new Stream()
+  stream.subjects.push('c.c')
+  const access: StreamAccess = {
+    last: () => stream.last(),
+    async next(sequence, filter) {
+      const found = await stream.next(sequence, filter)
+      if (stream.asked === 1) stream.subjects.push('c.b', 'a.c')
+      return found
+    },
+  }
+  const stands = ['*.b', 'a.*'].map((filter) => ({ filter, next: 1, delivered: 0 }))
+  const reader = new StreamReader(access, stands)
+  const seen = [...(await seenOf(reader)), ...(await seenOf(reader))]
+  expect(seen.map(({ message }) => message.seq)).toEqual([2, 3])
+})
