@@ -158,11 +158,18 @@ export async function receiveAll(client: SQSClient, url: string): Promise<readon
 }
 
 async function lettersOf(client: SQSClient, url: string): Promise<readonly BrokerLetter[]> {
-  return (await receiveAll(client, url)).map(({ Body: body = '', MessageAttributes: attributes = {} }) => ({
-    body: Buffer.from(body),
-    topic: attributes['hub-queue']?.StringValue ?? '',
-    function: attributes['hub-function']?.StringValue ?? '',
-    reason: attributes['hub-reason']?.StringValue ?? '',
-    attempts: Number(attributes['hub-attempts']?.StringValue),
-  }))
+  return (await receiveAll(client, url)).map(({ Body: body = '', MessageAttributes: attributes = {} }) => {
+    const { 'hub-letter': packed } = attributes
+    const own = Object.entries(attributes).map(([name, { StringValue: value }]) => [name, value])
+    const marks = packed === undefined ? (Object.fromEntries(own) as Marks) : JSON.parse(packed.StringValue ?? '') as Marks // prettier-ignore
+    return {
+      body: Buffer.from(body),
+      topic: String(marks['hub-queue']),
+      function: String(marks['hub-function']),
+      reason: String(marks['hub-reason']),
+      attempts: Number(marks['hub-attempts']),
+    }
+  })
 }
+
+type Marks = Readonly<Record<string, string | number | undefined>>

@@ -85,8 +85,7 @@ function headersOf(message: Message, { queueUrl }: Origin, envelope: Envelope | 
     .own('X-SQS-Sequence-Number', system?.SequenceNumber)
     .own('X-SQS-Deduplication-ID', system?.MessageDeduplicationId)
     .own('X-SQS-Trace-Header', system?.AWSTraceHeader)
-  for (const [name, value] of Object.entries(message.MessageAttributes ?? {}))
-    writer.broker(`X-SQS-Attr-${name}`, attributeValue(value))
+  writeAttributes(writer, message)
   if (envelope !== undefined)
     writer
       .own('X-Sns-Message-Id', envelope.messageId)
@@ -97,8 +96,22 @@ function headersOf(message: Message, { queueUrl }: Origin, envelope: Envelope | 
   return writer
 }
 
+/** Those of the attributes alone. */
+export function attributeHeaders(message: Pick<Message, 'MessageAttributes'>): Readonly<Record<string, string>> {
+  return writeAttributes(new HeaderWriter('X-SQS-Attr-'), message).build()
+}
+
+function writeAttributes(
+  writer: HeaderWriter,
+  { MessageAttributes: all = {} }: Pick<Message, 'MessageAttributes'>,
+): HeaderWriter {
+  // prettier-ignore
+  for (const [name, value] of Object.entries(all)) writer.broker(`X-SQS-Attr-${name}`, attributeValue(value))
+  return writer
+}
+
 /** The deliveries so far, this one included. */
-function receiveCount(system: Message['Attributes']): number {
+export function receiveCount(system: Message['Attributes']): number {
   const count = Number(system?.ApproximateReceiveCount)
   return Number.isSafeInteger(count) && count >= 1 ? count : 1
 }
@@ -113,6 +126,6 @@ function attributeValue({ StringValue: text, BinaryValue: bytes }: MessageAttrib
   return bytes ?? text ?? ''
 }
 
-function contentTypeOf(value: string | undefined): string | undefined {
+export function contentTypeOf(value: string | undefined): string | undefined {
   return value !== undefined && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value) ? value : undefined
 }

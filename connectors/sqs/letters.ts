@@ -8,6 +8,7 @@ import type { Message, MessageAttributeValue, SQSClient } from '@aws-sdk/client-
 
 import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
 import type { DeadLetter, SourceLog } from '../../src/sdk/index.ts'
+import { attributeHeaders } from './event.ts'
 import { codeOf } from './problems.ts'
 import type { Queue } from './queues.ts'
 
@@ -23,8 +24,20 @@ type Attributes = Readonly<Record<string, MessageAttributeValue>>
 /** Of one message, by SQS. */
 const ATTRIBUTES_MAX = 10
 /** Of ours when they are too many for attributes of their own, and of those of the message that gave way to it. */
-const PACKED = 'hub-letter'
-const OURS = /^hub-/
+export const PACKED = 'hub-letter'
+/** What of the event cannot be read from body and attributes, in JSON. */
+export const EVENT = 'hub-event'
+export const OURS = /^hub-/
+
+/** The value of `EVENT`. */
+export interface KeptEvent {
+  /** But for those of the attributes that are kept. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly timestampMs: number
+  readonly attempt: number
+  readonly contentType?: string
+  readonly key?: string
+}
 
 export class Letters {
   readonly #options: LettersOptions
@@ -79,13 +92,27 @@ function orderOf(
 export function letterAttributes(letter: DeadLetter, original: Message, topic: string): Attributes {
   const ours = { ...letterHeaders(letter), 'hub-queue': topic }
   const kept = keptAttributes(original)
-  const names = Object.keys(kept)
-  if (names.length + Object.keys(ours).length <= ATTRIBUTES_MAX)
-    return { ...kept, ...Object.fromEntries(Object.entries(ours).map(([name, value]) => [name, attributeOf(value)])) }
-  const extra = Object.fromEntries(names.slice(ATTRIBUTES_MAX - 1).map((name) => [name, textOf(kept[name])]))
-  const packed = { ...ours, ...(Object.keys(extra).length === 0 ? {} : { attributes: extra }) }
+  if (Object.keys(kept).length + Object.keys(ours).length + 1 <= ATTRIBUTES_MAX) {
+    const all = { ...ours, [EVENT]: JSON.stringify(keptEvent(letter, kept)) }
+    return { ...kept, ...Object.fromEntries(Object.entries(all).map(([name, value]) => [name, attributeOf(value)])) }
+  }
+  const extra = Object.entries(kept).slice(ATTRIBUTES_MAX - 1)
   const fitting = Object.fromEntries(Object.entries(kept).slice(0, ATTRIBUTES_MAX - 1))
+  const attributes = extra.length === 0 ? {} : { attributes: Object.fromEntries(extra.map(([name, value]) => [name, textOf(value)])) } // prettier-ignore
+  const packed = { ...ours, [EVENT]: keptEvent(letter, fitting), ...attributes }
   return { ...fitting, [PACKED]: attributeOf(JSON.stringify(packed)) }
+}
+
+function keptEvent({ message }: DeadLetter, kept: Attributes): KeptEvent {
+  const { timestampMs, attempt, contentType, orderingKey } = message
+  const known = attributeHeaders({ MessageAttributes: { ...kept } })
+  return {
+    headers: Object.fromEntries(Object.entries(message.headers).filter(([name, value]) => known[name] !== value)),
+    timestampMs,
+    attempt,
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(orderingKey === undefined ? {} : { key: orderingKey }),
+  }
 }
 
 /** A letter that was moved back and failed again says the latest only. */
@@ -98,18 +125,21 @@ function attributeOf(value: string | number): MessageAttributeValue {
   return { DataType: 'String', StringValue: writable(value) }
 }
 
-function textOf(value: MessageAttributeValue | undefined): string {
-  if (value?.BinaryValue !== undefined) return Buffer.from(value.BinaryValue).toString('base64')
-  return value?.StringValue ?? ''
+function textOf(value: MessageAttributeValue): string {
+  if (value.BinaryValue !== undefined) return Buffer.from(value.BinaryValue).toString('base64')
+  return value.StringValue ?? ''
 }
 
-/** SQS takes no empty values, and no characters that XML 1.0 lacks. */
+/** Characters that XML 1.0 lacks, and SQS does not take. */
+export const UNWRITABLE: RegExp = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u
+
+/** SQS takes no empty values either. */
 function writable(text: string): string {
-  const allowed = text.toWellFormed().replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD')
+  const allowed = text.toWellFormed().replaceAll(new RegExp(UNWRITABLE, 'gu'), '\uFFFD')
   return allowed === '' ? '-' : allowed
 }
 
 /** What SQS answers when a message and its attributes are longer than the queue allows. */
-function isTooLong(error: unknown): boolean {
+export function isTooLong(error: unknown): boolean {
   return /InvalidParameter|InvalidMessage|TooLong/.test(codeOf(error))
 }

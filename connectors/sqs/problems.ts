@@ -41,7 +41,11 @@ export function sqsProblem(error: unknown, about: string): HubError {
   if (isThrottled(code) || statusOf(error) === 429) return make('HUB_SOURCE_THROTTLED', undefined, true)
   if (NO_REGION.test(errorText(error))) return make('HUB_CONFIG_INVALID', 'Set region, or AWS_REGION in the environment.') // prettier-ignore
   if (errorChain(error).some(isTlsFailure)) return make('HUB_SOURCE_TLS')
-  if (error instanceof SyntaxError) return make('HUB_SOURCE_PROTOCOL', 'Check that endpoint is that of an SQS server.')
+  if (error instanceof SyntaxError)
+    return make(
+      'HUB_SOURCE_PROTOCOL',
+      'Check that endpoint is that of an SQS server, and one that speaks the JSON protocol: ElasticMQ from 1.5, LocalStack from 3.0.',
+    )
   const status = statusOf(error)
   if (status === undefined) return make('HUB_SOURCE_UNREACHABLE', 'Check endpoint and region, and that the network lets us reach it.', true) // prettier-ignore
   if (status >= 500) return make('HUB_SOURCE_LOST', undefined, true)
@@ -65,6 +69,12 @@ export function queueProblem(error: unknown, at: string, queue: string): HubErro
     canRetry: true,
     hint: `Create it: aws sqs create-queue --queue-name ${name}${attributes}. If it is in another region or account, check region, or list its URL under queues.`,
   })
+}
+
+/** It could be reached before. */
+export function asLost(problem: HubError): HubError {
+  if (problem.code !== 'HUB_SOURCE_UNREACHABLE') return problem
+  return new HubError('HUB_SOURCE_LOST', problem.message, { cause: problem, canRetry: true })
 }
 
 /** As the service names it; the names of the two protocols differ in a prefix. */

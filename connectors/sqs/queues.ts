@@ -1,7 +1,7 @@
-// What a topic stands for: finds the queue, and where its dead letters go. Called by sqs-source.ts and probe.ts.
+// What a topic stands for: finds the queue, and where its dead letters go. Called by sqs-source.ts, probe.ts and the tools.
 
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from '@aws-sdk/client-sqs'
-import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { QueueAttributeName, SQSClient } from '@aws-sdk/client-sqs'
 
 import { HubError, errorText } from '../../src/sdk/index.ts'
 import type { SourceLog } from '../../src/sdk/index.ts'
@@ -35,16 +35,46 @@ export interface QueuesOptions {
   readonly log: Pick<SourceLog, 'warn'>
 }
 
+/** Where it is, without what it is like. */
+export type Address = Pick<Queue, 'topic' | 'url' | 'name' | 'isFifo'>
+
 /** @throws HubError HUB_SOURCE_* */
-export async function findQueue(topic: string, options: QueuesOptions, signal: AbortSignal): Promise<Queue> {
-  const { at, config } = options
+export async function locateQueue(topic: string, options: QueuesOptions, signal: AbortSignal): Promise<Address> {
   try {
     const url = await urlOf(topic, options, signal)
     await checkRegion(url, options)
     const name = lastPart(url)
+    return { topic, url, name, isFifo: name.endsWith('.fifo') }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw queueProblem(error, options.at, topic)
+  }
+}
+
+/** @throws HubError HUB_SOURCE_*, of attributes that we may not see too */
+export async function queueAttributes(
+  { url, topic }: Address,
+  names: readonly QueueAttributeName[],
+  { client, at }: QueuesOptions,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, string>>> {
+  const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...names] })
+  try {
+    return (await client.send(command, { abortSignal: signal })).Attributes ?? {}
+  } catch (error) {
+    signal.throwIfAborted()
+    throw queueProblem(error, at, topic)
+  }
+}
+
+/** @throws HubError HUB_SOURCE_* */
+export async function findQueue(topic: string, options: QueuesOptions, signal: AbortSignal): Promise<Queue> {
+  const { at, config } = options
+  try {
+    const { url, name, isFifo } = await locateQueue(topic, options, signal)
     const policy = await policyOf(url, options, signal)
     const letters = config.deadLetters === 'hub' ? undefined : await lettersOf(topic, policy, options, signal)
-    return { topic, url, name, isFifo: name.endsWith('.fifo'), letters, receivesMax: policy?.receivesMax }
+    return { topic, url, name, isFifo, letters, receivesMax: policy?.receivesMax }
   } catch (error) {
     signal.throwIfAborted()
     throw queueProblem(error, at, topic)
@@ -70,7 +100,7 @@ async function checkRegion(url: string, { client, config, at }: QueuesOptions): 
   }) // prettier-ignore
 }
 
-interface Policy {
+export interface Policy {
   readonly arn: string
   readonly receivesMax: number
 }
@@ -92,7 +122,8 @@ async function policyOf(
   }
 }
 
-function parsePolicy(text: string | undefined): Policy | undefined {
+/** Of the attribute `RedrivePolicy`. */
+export function parsePolicy(text: string | undefined): Policy | undefined {
   if (text === undefined || text === '') return undefined
   const policy = JSON.parse(text) as { readonly deadLetterTargetArn?: unknown; readonly maxReceiveCount?: unknown }
   const { deadLetterTargetArn: arn, maxReceiveCount: count } = policy

@@ -8,6 +8,9 @@ import { noElasticMq, startElasticMq } from '../../test/servers/elasticmq.ts'
 import type { ElasticMqServer } from '../../test/servers/elasticmq.ts'
 import { SourceRig } from '../../test/source-rig.ts'
 import type { RigOptions } from '../../test/source-rig.ts'
+import { toolsOf } from '../../test/tools-rig.ts'
+import type { ToolsOptions } from '../../test/tools-rig.ts'
+import type { Tools } from '../../src/sdk/index.ts'
 import { CREDENTIALS, REGION, clientOf, countOf, createQueue, receiveAll } from './broker.ts'
 import connector from './connector.ts'
 
@@ -66,6 +69,10 @@ export class Place implements AsyncDisposable {
   /** Those that are visible now; hidden from then on. */
   receive(queue: string): ReturnType<typeof receiveAll> {
     return receiveAll(this.client, this.urlOf(queue))
+  }
+
+  tools(config: Readonly<Record<string, unknown>> = {}, options?: ToolsOptions): Promise<Tools> {
+    return toolsOf(connector, { endpoint: this.server.url, region: REGION, ...CREDENTIALS, ...config }, options)
   }
 
   /** Not connected. Hides messages for so long that none comes back by itself. */

@@ -11,6 +11,7 @@ import { Feed } from './feed.ts'
 import { Held } from './held.ts'
 import { Letters } from './letters.ts'
 import { probeTopics } from './probe.ts'
+import { asLost } from './problems.ts'
 import { findQueue } from './queues.ts'
 import type { Queue } from './queues.ts'
 
@@ -340,10 +341,4 @@ export class SqsSource implements Source {
   #lostProblem(text: string): HubError {
     return new HubError('HUB_SOURCE_LOST', `${this.#at}: ${text}`, { canRetry: true })
   }
-}
-
-/** It could be reached before. */
-function asLost(problem: HubError): HubError {
-  if (problem.code !== 'HUB_SOURCE_UNREACHABLE') return problem
-  return new HubError('HUB_SOURCE_LOST', problem.message, { cause: problem, canRetry: true })
 }
