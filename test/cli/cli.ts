@@ -4,11 +4,14 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-
-import { vi } from 'vitest'
+import { setTimeout } from 'node:timers/promises'
 
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 export const QUICKSTART = join(import.meta.dirname, '../../deploy/examples/quickstart/stack.yaml')
+
+/** Reached only by what is broken. */
+const DEADLINE_MS = 60_000
+const POLL_MS = 20
 
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
@@ -52,14 +55,13 @@ export class CliProcess implements AsyncDisposable {
 
   /** Waits until standard output or standard error matches; the match. */
   async says(pattern: RegExp): Promise<RegExpExecArray> {
-    return await vi.waitFor(
-      () => {
-        const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
-        if (found === null) throw new Error(`never said ${pattern}:\n${this.stdout}\n${this.stderr}`)
-        return found
-      },
-      { timeout: 60_000, interval: 20 },
-    )
+    const deadline = performance.now() + DEADLINE_MS
+    for (;;) {
+      const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
+      if (found !== null) return found
+      if (performance.now() > deadline) throw new Error(`never said ${pattern}:\n${this.stdout}\n${this.stderr}`)
+      await setTimeout(POLL_MS)
+    }
   }
 
   get isRunning(): boolean {

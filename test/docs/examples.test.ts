@@ -126,11 +126,11 @@ describe('README.md', () => {
   })
 
   test('npm run demo, with the table that stands there', async () => {
-    const table = own.find(({ text }) => text.startsWith('SOURCE'))?.text ?? 'no table'
-    expect(await world.run('npm run -s demo', { says: /SUMS AGREE/ }, ROOT)).toEqual([
-      0,
-      expect.stringContaining(table),
-    ])
+    // A busy machine sees more fires of the schedule.
+    const rows = (text: string): unknown =>
+      /^SOURCE.*\n(?:\w+ .*\n)*/m.exec(text)?.[0].replaceAll(/^(cron) +(\d+) +\2 +\2 +\2 +/gm, '$1 ')
+    const [code, said] = await world.run('npm run -s demo', { says: /SUMS AGREE/ }, ROOT)
+    expect([code, rows(said)]).toEqual([0, rows(own.find(({ text }) => text.startsWith('SOURCE'))?.text ?? '')])
   })
 
   test.for(Object.entries(LINES))('%s', async ([line, expected]) => {
