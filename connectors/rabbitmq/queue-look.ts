@@ -59,7 +59,7 @@ export class QueueLook {
     return await this.#hold()
   }
 
-  /** What is held is back in its place when it resolves. Idempotent, never rejects. */
+  /** What is held goes back to its place. Idempotent, never rejects. */
   async close(): Promise<void> {
     this.#watch.stop()
     this.#isGivenBack = true

@@ -40,7 +40,8 @@ describe('a look at a queue', () => {
     await sendAll('orders', ['new'])
     await look.saw(5)
     await look[Symbol.asyncDispose]()
-    expect([await place.ready('orders'), await place.names('queues')]).toEqual([5, ['orders']])
+    await expect.poll(() => place.ready('orders')).toBe(5)
+    expect(await place.names('queues')).toEqual(['orders'])
     await using source = await place.source({ orderingKey: 'header:tenant' }).opened(['orders'])
     await source.arrived(5)
     expect(source.arrivals.map((delivery) => apart(kind, delivery))).toEqual(look.seen)
@@ -125,6 +126,20 @@ describe('a look at a queue', () => {
     const next = peek.events()[Symbol.asyncIterator]().next()
     expect(await refusal(next)).toMatchObject({ code: 'HUB_SOURCE_FORBIDDEN', message: expect.stringContaining('single active consumer') }) // prettier-ignore
     await peek[Symbol.asyncDispose]()
+  })
+
+  test('whose messages the broker takes back in the middle of it says so, and stays open', async () => {
+    await place.queue('orders')
+    await sendAll('orders', ['1'])
+    const log = new LogRecord()
+    // Read by channels when they are opened. By default it is half an hour.
+    await place.server.evaluate('application:set_env(rabbit, consumer_timeout, 1000).')
+    await using look = await Look.open(await place.tools({}, { log }), ['orders'])
+    await look.saw(1)
+    await place.server.evaluate('application:unset_env(rabbit, consumer_timeout).')
+    await until(() => log.lines.some((line) => line.includes('has taken back what was held')), 'it is said')
+    await expect.poll(() => place.ready('orders')).toBe(1)
+    expect(look.bodies).toEqual(['1'])
   })
 
   test('ends with a named error when the connection is lost, and what was held is back', async () => {
@@ -353,6 +368,7 @@ describe('dead letters', () => {
         await Promise.all(which.map(async (one) => await letters[one]?.remove()))
         return letterBodies(letters)
       })
+    await expect.poll(() => place.ready('dead')).toBe(4)
     expect(await removing(2)).toEqual(['1', '2', '3', '4'])
     await expect.poll(() => place.ready('dead')).toBe(3)
     expect(await removing(0, 2)).toEqual(['1', '2', '4'])
@@ -395,6 +411,7 @@ describe('dead letters', () => {
       expect(strange).not.toHaveProperty('status')
       await letters[1]?.remove()
     })
+    await expect.poll(() => place.ready('dead')).toBe(2)
     expect(await withLetters(tools, { places: ['dead'] }, letterBodies)).toEqual(['broker', 'garbage'])
   })
 
