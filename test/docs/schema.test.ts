@@ -18,10 +18,17 @@ function problems(config: unknown): string[] {
 }
 
 describe('the JSON Schema of hub.yaml', () => {
-  test.for(globSync('connectors/*/example.yaml', { cwd: ROOT }))('accepts %s', (path) => {
-    const [hub] = parseAllDocuments(readFileSync(join(ROOT, path), 'utf8')).map((one) => one.toJS() as unknown)
-    expect(problems(hub)).toEqual([])
-  })
+  test.for(globSync(['connectors/*/example.yaml', 'deploy/examples/*/hub.yaml'], { cwd: ROOT }))(
+    'accepts %s, and not with a slip in any of its keys',
+    (path) => {
+      const text = readFileSync(join(ROOT, path), 'utf8')
+      const [hub] = parseAllDocuments(text).map((one) => one.toJS() as unknown)
+      expect(problems(hub)).toEqual([])
+      const slips = seeded(hub)
+      expect(slips.length).toBeGreaterThan(2)
+      expect(slips.filter(({ document }) => problems(document).length === 0).map(({ at }) => at)).toEqual([])
+    },
+  )
 
   test('accepts a connector of somebody else, whose keys it does not know', () => {
     expect(problems({ connectors: { mine: { type: './mine.ts', anything: 1 } } })).toEqual([])
@@ -47,6 +54,29 @@ describe('the JSON Schema of hub.yaml', () => {
     expect([problems(parse(text)).length === 0, findings.length === 0]).toEqual([valid, valid])
   })
 })
+
+interface Slip {
+  readonly at: string
+  readonly document: unknown
+}
+
+/** The document with one key misspelt, for each key that the schema knows. Names of instances are the user's own. */
+function seeded(value: unknown, at = ''): readonly Slip[] {
+  if (Array.isArray(value))
+    return value.flatMap((item, index) =>
+      seeded(item, `${at}/${index}`).map((slip) => ({ ...slip, document: value.with(index, slip.document) })),
+    )
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]): readonly Slip[] => {
+    const deeper = seeded(inner, `${at}/${key}`).map((slip) => ({
+      ...slip,
+      document: { ...value, [key]: slip.document },
+    }))
+    if (at === '/connectors') return deeper
+    const { [key]: taken, ...others } = value as Record<string, unknown>
+    return [{ at: `${at}/${key}`, document: { ...others, [`${key}x`]: taken } }, ...deeper]
+  })
+}
 
 async function checkFile(text: string): ReturnType<typeof checkHubConfig> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'hub-schema-'))
