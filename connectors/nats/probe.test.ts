@@ -13,7 +13,7 @@ import { createCertificates, noCertificates } from '../../test/servers/tls.ts'
 import { SourceRig } from '../../test/source-rig.ts'
 import { Look, toolsOf } from '../../test/tools-rig.ts'
 import connector from './connector.ts'
-import { startMeddler } from './meddler.ts'
+import { startMeddler } from './rig.ts'
 import { consumerName } from './subjects.ts'
 
 const missing = await noNats()

@@ -16,7 +16,7 @@ import type { NatsServer } from '../../test/servers/nats.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import { SourceRig, ack, until } from '../../test/source-rig.ts'
 import connector from './connector.ts'
-import { startMeddler } from './meddler.ts'
+import { startMeddler } from './rig.ts'
 
 const missing = await noNats()
 beforeEach((context) => context.skip(missing !== undefined, missing))
