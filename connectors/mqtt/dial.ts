@@ -10,6 +10,7 @@ import type { Clock, ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { MqttSession } from './session.ts'
 import type { SessionHandlers } from './session.ts'
+import { refusesVersion } from './problems.ts'
 import { isSecure, openTransport } from './transport.ts'
 
 export type MqttConfig = ConfigOf<typeof manifest.fields>
@@ -33,10 +34,25 @@ export interface DialOptions {
   readonly receiveMaximum: number
 }
 
-/** @throws HubError HUB_SOURCE_*; the signal's reason when aborted */
-export async function dial(
+type Handlers = (session: MqttSession) => SessionHandlers
+
+/** With the older version where `protocolVersion: auto` allows it. @throws HubError HUB_SOURCE_*; the signal's reason when aborted */
+export async function dial(options: DialOptions, handlers: Handlers, signal: AbortSignal): Promise<MqttSession> {
+  const { protocolVersion } = options.config
+  if (protocolVersion !== 'auto') return await attempt(options, protocolVersion, handlers, signal)
+  try {
+    return await attempt(options, 5, handlers, signal)
+  } catch (error) {
+    // Only where the broker says so: one that is going down must not be met with another version, and another session.
+    if (!refusesVersion(error)) throw error
+    return await attempt(options, 4, handlers, signal)
+  }
+}
+
+async function attempt(
   options: DialOptions,
-  handlers: (session: MqttSession) => SessionHandlers,
+  version: 4 | 5,
+  handlers: Handlers,
   signal: AbortSignal,
 ): Promise<MqttSession> {
   const { config, clock } = options
@@ -53,7 +69,7 @@ export async function dial(
       clock,
       address,
       answerMs: config.connectTimeout,
-      connect: connectPacket(options),
+      connect: connectPacket(options, version),
     })
     await session.handshake(handlers(session))
     either.throwIfAborted()
@@ -78,17 +94,17 @@ function lateProblem({ config }: DialOptions, address: string, session: MqttSess
   return new HubError('HUB_SOURCE_UNREACHABLE', `${address}: no connection ${limit}`, { canRetry: true })
 }
 
-function connectPacket({ config, clientId, clean, receiveMaximum }: DialOptions): IConnectPacket {
-  const { protocolVersion, keepAlive, sessionExpiry } = config
+function connectPacket({ config, clientId, clean, receiveMaximum }: DialOptions, version: 4 | 5): IConnectPacket {
+  const { keepAlive, sessionExpiry } = config
   return {
     cmd: 'connect',
     protocolId: 'MQTT',
-    protocolVersion,
+    protocolVersion: version,
     clientId,
     clean,
     keepalive: Math.ceil(keepAlive / 1000),
     ...credentials(config),
-    ...(protocolVersion === 5
+    ...(version === 5
       ? { properties: { receiveMaximum, sessionExpiryInterval: clean ? 0 : Math.ceil(sessionExpiry / 1000) } }
       : {}),
   }

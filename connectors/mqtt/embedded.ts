@@ -19,7 +19,7 @@ const startEmbedded: StartEmbedded = async ({ port }): Promise<EmbeddedBroker> =
   const address = `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`
   return {
     address,
-    config: { url: address, protocolVersion: 4 },
+    config: { url: address },
     [Symbol.asyncDispose]: async () => {
       await new Promise<void>((resolve) => broker.close(() => resolve()))
       await new Promise<void>((resolve) => server.close(() => resolve()))

@@ -29,7 +29,7 @@ export class MqttEmitter implements Emitter {
     const { unconfirmedMax, qosMax } = session.limits
     this.inFlightMax = Math.min(unconfirmedMax, IN_FLIGHT_MAX)
     this.#qos = config.qos <= qosMax ? config.qos : qosMax
-    this.place = `MQTT ${config.protocolVersion === 5 ? '5.0' : '3.1.1'} with QoS ${this.#qos} at ${redactUrl(config.url)}`
+    this.place = `MQTT ${session.version === 5 ? '5.0' : '3.1.1'} with QoS ${this.#qos} at ${redactUrl(config.url)}`
   }
 
   /** @throws HubError HUB_SOURCE_* */
@@ -53,7 +53,7 @@ export class MqttEmitter implements Emitter {
 
   async emit(event: OutgoingEvent): Promise<string> {
     const { topic, body } = event
-    const properties = propertiesOf(event, this.#config)
+    const properties = propertiesOf(event, this.#session.version)
     const target = targetOf(topic, this.#config)
     const payload = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
     const packet = { topic: target, payload, ...(properties === undefined ? {} : { properties }) }
@@ -71,6 +71,6 @@ export class MqttEmitter implements Emitter {
     const answer = this.#qos === 1 ? 'PUBACK' : 'PUBCOMP'
     if (code === NO_SUBSCRIBERS) return `${answer}: nobody is subscribed to it`
     // MQTT 3.1.1 §3.3.5: a broker has no way to say so.
-    return this.#config.protocolVersion === 5 ? answer : `${answer}, which MQTT 3.1.1 sends for what is refused, too`
+    return this.#session.version === 5 ? answer : `${answer}, which MQTT 3.1.1 sends for what is refused, too`
   }
 }

@@ -17,7 +17,10 @@ export const fields = {
     description:
       'Names the session at the broker; by default connector-hub-<instance>. Two replicas must not have the same: each connect disconnects the other.',
   }),
-  protocolVersion: field.choice([5, 4], { description: '5, or 4 for MQTT 3.1.1.', default: 5 }),
+  protocolVersion: field.choice(['auto', 5, 4], {
+    description: 'auto: 5, and 3.1.1 where the broker refuses that. 5 or 4 (MQTT 3.1.1): that alone.',
+    default: 'auto',
+  }),
   qos: field.choice([1, 0, 2], { description: 'Highest quality of service asked for.', default: 1 }),
   clean: field.boolean({
     description: 'Start without what the broker kept while we were away. Then a restart loses events.',

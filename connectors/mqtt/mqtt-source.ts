@@ -54,7 +54,7 @@ export class MqttSource implements Source {
     this.#context = context
     this.#peer = {
       address: redactUrl(config.url),
-      version: config.protocolVersion,
+      version: config.protocolVersion === 4 ? 4 : 5,
       clientId: clientIdOf(config, context.instance),
     }
     this.#copyCounter = context.counter(

@@ -37,13 +37,13 @@ export function targetOf(
 /** @throws HubError HUB_USAGE for what the protocol version cannot carry */
 export function propertiesOf(
   { key, headers, contentType }: OutgoingEvent,
-  { protocolVersion }: Pick<MqttConfig, 'protocolVersion'>,
+  version: 4 | 5,
 ): IPublishPacket['properties'] {
   if (key !== undefined) throw new HubError('HUB_USAGE', 'MQTT has no keys', { hint: 'Leave the key out: the events of one topic are in order.' }) // prettier-ignore
   const entries = Object.entries(headers)
   if (entries.length === 0 && contentType === undefined) return undefined
   const what = contentType === undefined ? 'headers' : 'content types'
-  if (protocolVersion !== 5) throw new HubError('HUB_USAGE', `MQTT 3.1.1 has no ${what}`, { hint: 'Leave them out, or set protocolVersion: 5 where the broker knows it.' }) // prettier-ignore
+  if (version !== 5) throw new HubError('HUB_USAGE', `MQTT 3.1.1 has no ${what}`, { hint: 'Leave them out, or set protocolVersion: 5 where the broker has a listener for it.' }) // prettier-ignore
   if (contentType !== undefined && !/^[\x20-\x7e]+$/.test(contentType)) throw new HubError('HUB_USAGE', 'a content type is printable ASCII', { hint: 'Correct the content type.' }) // prettier-ignore
   for (const [name, value] of entries)
     for (const text of [name, value])

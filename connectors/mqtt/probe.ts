@@ -31,7 +31,7 @@ export async function probe({ config, clock, peer, topics }: ProbeOptions, signa
     }))
     const codes = requests.length === 0 ? [] : await session.subscribe(requests)
     return {
-      server: `${peer.address}, MQTT ${peer.version === 5 ? '5.0' : '3.1.1'}`,
+      server: `${peer.address}, MQTT ${session.version === 5 ? '5.0' : '3.1.1'}`,
       topics: asked.map((topic, index) => report(config, topic, codes[index] ?? REFUSED_FROM)),
     }
   } finally {

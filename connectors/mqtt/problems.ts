@@ -41,6 +41,7 @@ export function connackProblem(connack: IConnackPacket, peer: Peer): HubError | 
         peer.version === 5
           ? 'Set protocolVersion: 4 for MQTT 3.1.1.'
           : 'Set protocolVersion: 5; a broker that knows nothing later than MQTT 3.1 has to be updated.',
+      details: { refusesVersion: true },
     })
   if (AUTH[version].has(code)) return new HubError('HUB_SOURCE_AUTH', `${address} refused the credentials (${why})`)
   if (LATER[version].has(code))
@@ -50,6 +51,11 @@ export function connackProblem(connack: IConnackPacket, peer: Peer): HubError | 
       hint: `Allow the client id ${clientId} at the broker; that of the connector itself is set with clientId.`,
     })
   return new HubError('HUB_SOURCE_PROTOCOL', `${address} refused the connection (${why})`)
+}
+
+/** The broker speaks another version of MQTT, and has said so. */
+export function refusesVersion(error: unknown): boolean {
+  return error instanceof HubError && error.details?.['refusesVersion'] === true
 }
 
 /** The broker ended the connection and said why (MQTT 5.0 §3.14). */

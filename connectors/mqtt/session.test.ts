@@ -53,6 +53,29 @@ describe('CONNECT', () => {
     expect(message).not.toContain('s3cret')
   })
 
+  test('a broker that refuses MQTT 5 is spoken to in 3.1.1, each time anew', async () => {
+    await using server = await startFakeMqtt(4, (packet) => {
+      if (packet.cmd !== 'connect' || packet.protocolVersion === 4) return agreeable(packet)
+      return [{ cmd: 'connack', sessionPresent: false, returnCode: 1 }]
+    })
+    const versions = (): readonly unknown[] => sent(server.received, 'connect').map((packet) => (packet as IConnectPacket).protocolVersion) // prettier-ignore
+    await using rig = await MqttRig.open({ url: server.url }, ['t'])
+    expect([versions(), rig.ending]).toEqual([[5, 4], undefined])
+    server.hangUp()
+    await rig.lost()
+    await rig.connect(['t'])
+    expect(versions()).toEqual([5, 4, 5, 4])
+  })
+
+  test('a broker that hangs up on MQTT 5 is not met with another version', async () => {
+    await using server = await startFakeMqtt(4, () => {
+      server.hangUp()
+      return []
+    })
+    expect((await refusal({ url: server.url })).code).toBe('HUB_SOURCE_UNREACHABLE')
+    expect(server.connections).toBe(1)
+  })
+
   test('MQTT 3.1.1 sends no properties', async () => {
     await using server = await startFakeMqtt(4, agreeable)
     await using rig = await MqttRig.open({ url: server.url, protocolVersion: 4 }, ['t'])
@@ -94,7 +117,7 @@ describe('a refused connection', () => {
 
   test('a broker that knows only MQTT 3.1.1 answers an MQTT 5 client in its own way', async () => {
     await using server = await startFakeMqtt(5, () => [])
-    const refused = refusal({ url: server.url })
+    const refused = refusal({ url: server.url, protocolVersion: 5 })
     await until(() => server.received.length > 0, 'CONNECT arrives')
     server.sendBytes(Buffer.from([0x20, 2, 0, 1]))
     const error = await refused

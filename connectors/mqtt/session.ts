@@ -71,7 +71,7 @@ const END_MS = 1000
 export class MqttSession {
   readonly #options: SessionOptions
   readonly #stream: Duplex
-  readonly #version: 4 | 5
+  readonly version: 4 | 5
   readonly #peer: Peer
   readonly #parser
   #handlers: SessionHandlers | undefined
@@ -96,9 +96,9 @@ export class MqttSession {
   constructor(stream: Duplex, options: SessionOptions) {
     this.#stream = stream
     this.#options = options
-    this.#version = options.connect.protocolVersion === 5 ? 5 : 4
-    this.#peer = { address: options.address, version: this.#version, clientId: options.connect.clientId }
-    this.#parser = parser({ protocolVersion: this.#version })
+    this.version = options.connect.protocolVersion === 5 ? 5 : 4
+    this.#peer = { address: options.address, version: this.version, clientId: options.connect.clientId }
+    this.#parser = parser({ protocolVersion: this.version })
     this.#lastHeardAt = options.clock.monotonic()
     this.#parser.on('packet', (packet) => this.#received(packet))
     this.#parser.on('error', (error: unknown) => this.#fail(this.#nonsense(errorText(error), error)))
@@ -132,7 +132,7 @@ export class MqttSession {
       cmd: 'subscribe',
       messageId,
       subscriptions: part.map(({ filter, qos, retainHandling }) =>
-        this.#version === 5 ? { topic: filter, qos, rh: retainHandling } : { topic: filter, qos },
+        this.version === 5 ? { topic: filter, qos, rh: retainHandling } : { topic: filter, qos },
       ),
       ...(part[0]?.identifier === undefined ? {} : { properties: { subscriptionIdentifier: part[0].identifier } }),
     }))
@@ -163,7 +163,7 @@ export class MqttSession {
    * @returns its size; beyond `limits.bytesMax` nothing is sent
    */
   send(packet: IPublishPacket | IPubrelPacket, written?: () => void): number {
-    const bytes = generate(packet, { protocolVersion: this.#version })
+    const bytes = generate(packet, { protocolVersion: this.version })
     if (this.#over || bytes.length > this.limits.bytesMax) return bytes.length
     this.#sendAcknowledged()
     this.#stream.write(bytes, (error) => {
@@ -230,7 +230,7 @@ export class MqttSession {
     }
     const { properties } = connack
     this.sessionPresent = connack.sessionPresent
-    this.identifiersAvailable = this.#version === 5 && properties?.subscriptionIdentifiersAvailable !== false
+    this.identifiersAvailable = this.version === 5 && properties?.subscriptionIdentifiersAvailable !== false
     this.limits = {
       unconfirmedMax: properties?.receiveMaximum ?? NO_LIMITS.unconfirmedMax,
       qosMax: (properties?.maximumQoS ?? NO_LIMITS.qosMax) as QoS,
@@ -315,7 +315,7 @@ export class MqttSession {
   /** After what was acknowledged before. */
   #send(packet: Packet): void {
     this.#sendAcknowledged()
-    if (!this.#over && this.#stream.writable) this.#stream.write(generate(packet, { protocolVersion: this.#version }))
+    if (!this.#over && this.#stream.writable) this.#stream.write(generate(packet, { protocolVersion: this.version }))
   }
 
   /**

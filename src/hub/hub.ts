@@ -31,7 +31,7 @@ import { triggerDefaults } from './config.ts'
 import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
 import { Inboxes, inboxPath } from './inboxes.ts'
 import { loadConnector } from './registry.ts'
-import { openState } from './state.ts'
+import { openState, statePath } from './state.ts'
 import type { StateFile } from './state.ts'
 import { Supervisor } from './supervisor.ts'
 import type { SupervisorStatus } from './supervisor.ts'
@@ -137,7 +137,7 @@ export class Hub {
     this.#wiringOptions = wiringOptions(config)
     this.#watcher = options.watcher?.(this.events) ?? this.#gatewayWatcher()
     this.deadLetters = new SqliteDeadLetters(join(stateDir, 'dead-letters.db'))
-    this.#state = openState(join(stateDir, 'state.db'))
+    this.#state = openState(statePath(stateDir))
     this.#inboxes = new Inboxes({ path: inboxPath(stateDir), clock: this.#clock, bytesMax: limits.inboxMax })
     this.#gate = new GatewayGate({
       gatewayUrl: gateway.url,

@@ -53,7 +53,6 @@ export class World implements AsyncDisposable {
       HOME: folder,
       HUB_STATE_DIR: join(folder, 'state'),
       HUB_MQTT_URL: broker.address,
-      HUB_MQTT_PROTOCOL_VERSION: '4',
       HUB_ADMIN_PORT: '0',
       gateway_url: gateway.url,
     }

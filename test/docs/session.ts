@@ -23,7 +23,7 @@ export async function recordSession(): Promise<string> {
   await using dev = new CliProcess(['dev', STACK, '--port', '0'], { cwd: ROOT })
   const [, broker = ''] = await dev.says(/mqtt +(mqtt:\S+)/)
   await dev.says(/mqtt +words\/#.*\n/)
-  const env = { HUB_MQTT_URL: broker, HUB_MQTT_PROTOCOL_VERSION: '4' }
+  const env = { HUB_MQTT_URL: broker }
   const begun = dev.stdout.trimEnd()
   const explained = await typed(`connector-hub explain --connector mqtt --topic words/greeting --data hello --stack ${STACK}`, env) // prettier-ignore
   const dry = new CliProcess(['dry-run', 'mqtt', '--stack', STACK, '--count', '1'], { env, cwd: ROOT })
