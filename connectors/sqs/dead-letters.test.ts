@@ -5,13 +5,17 @@ import { SendMessageBatchCommand } from '@aws-sdk/client-sqs'
 import type { MessageAttributeValue } from '@aws-sdk/client-sqs'
 import { describe, expect, test } from 'vitest'
 
-import { HubError } from '../../src/sdk/index.ts'
+import { HubError, parseConfig, systemClock } from '../../src/sdk/index.ts'
 import type { DeadLetter, HeldLetter, Tools } from '../../src/sdk/index.ts'
 import { LogRecord } from '../../test/conformance/recording.ts'
 import { letterBodies, withLetters } from '../../test/tools-rig.ts'
+import { openAccess } from './access.ts'
+import { CREDENTIALS, REGION } from './broker.ts'
 import { awsError, startFront } from './front.ts'
 import type { Answer } from './front.ts'
 import { lettersOf } from './letter-message.ts'
+import { LetterPlace } from './letter-place.ts'
+import { manifest } from './manifest.ts'
 import { Place, ack, placeForEachTest } from './rig.ts'
 
 let place: Place
@@ -269,21 +273,33 @@ describe('a box', { timeout: TEST_MS }, () => {
     expect(await ack(delivery)).toBe('settled')
   })
 
-  test('is bounded: beyond it, it says that more are there', async () => {
+  test('is bounded: beyond it, it says that more are there, and reads on when some were removed', async () => {
     const letters = await place.queue()
-    await place.send(letters, 'one')
-    const { HELD_MAX } = await import('./letter-place.ts')
+    for (let index = 0; index < 50; index += 1) await place.send(letters, String(index))
     const log = new LogRecord()
-    await using front = await startFront(place.server.port)
-    // SQS gives ten at a time.
-    front.answer = ({ operation, input }) => {
-      if (operation === 'ReceiveMessage') return messagesAnswer(10, 1)
-      return operation === 'ChangeMessageVisibilityBatch' ? doneAnswer(input) : undefined
+    const config = parseConfig(manifest.fields, { endpoint: place.server.url, region: REGION, ...CREDENTIALS })
+    using access = await openAccess(
+      config,
+      { instance: 'sqs', clock: systemClock, log, stored: () => [], recall: () => undefined },
+      signal,
+    )
+    const queue = { topic: letters, name: letters, url: place.urlOf(letters), isFifo: false, receivesMax: undefined }
+    const first = new LetterPlace(queue, access, 30)
+    const held: HeldLetter[] = []
+    for await (const letter of first.letters(signal)) held.push(letter)
+    await first.end()
+    // Asked for ten at a time.
+    expect(held.length).toBeGreaterThanOrEqual(30)
+    expect(held.length).toBeLessThan(40)
+    expect(log.lines.join('\n')).toContain('30 letters are held, and no more are read')
+    const second = new LetterPlace(queue, access, 30)
+    let count = 0
+    for await (const letter of second.letters(signal)) {
+      count += 1
+      await letter.remove()
     }
-    const tools = await place.tools({ endpoint: front.url }, { log })
-    const count = await withLetters(tools, { places: [letters] }, (held) => held.length)
-    expect(count).toBe(HELD_MAX)
-    expect(log.lines.join('\n')).toContain(`${HELD_MAX} letters are held, and no more are read`)
+    await second.end()
+    expect([count, await place.count(letters)]).toEqual([50, 0])
   })
 })
 

@@ -19,7 +19,7 @@ import { serverTime } from './server-time.ts'
 /** After a crash the letters come back when it is over. */
 export const HIDE_S = 300
 /** Receipts kept at the same time; SQS itself hides 120,000 messages of a queue at most. */
-export const HELD_MAX = 20_000
+const HELD_MAX = 20_000
 /** For the first message, so that an empty answer means an empty queue. */
 const WAIT_S = 1
 /** In a row, of letters that came after the beginning: those before are through. */
@@ -29,6 +29,7 @@ const REMOVE_MS = 30_000
 export class LetterPlace {
   readonly queue: Lookable
   readonly #access: Access
+  readonly #heldMax: number
   readonly #lane: Lane<never>
   readonly #holding: Holding
   readonly #stop = new AbortController()
@@ -36,8 +37,10 @@ export class LetterPlace {
   #reading: Promise<unknown> = Promise.resolve()
   #problem: HubError | undefined
 
-  constructor(queue: Lookable, access: Access) {
+  /** @param heldMax receipts kept at the same time */
+  constructor(queue: Lookable, access: Access, heldMax: number = HELD_MAX) {
     this.queue = queue
+    this.#heldMax = heldMax
     this.#access = access
     this.#lane = laneOf(access, queue, this.#stop.signal, (problem) => (this.#problem ??= problem))
     this.#holding = new Holding({ lane: this.#lane, clock: access.context.clock, seconds: HIDE_S })
@@ -50,8 +53,8 @@ export class LetterPlace {
     while (!signal.aborted && lateRounds < LATE_ROUNDS_MAX) {
       // A group of a FIFO queue is given out further only when the removal of those before is done.
       await Promise.allSettled(this.#removals)
-      if (this.#holding.size >= HELD_MAX) {
-        this.#warn('sqs.letters-cut', `queue ${this.queue.name}: ${HELD_MAX} letters are held, and no more are read: remove or redrive some, then look again`) // prettier-ignore
+      if (this.#holding.size >= this.#heldMax) {
+        this.#warn('sqs.letters-cut', `queue ${this.queue.name}: ${this.#heldMax} letters are held, and no more are read: remove or redrive some, then look again`) // prettier-ignore
         return
       }
       const messages = await this.#receive(signal)
