@@ -6,6 +6,7 @@ import type { SourceContext } from '../../src/sdk/index.ts'
 import { configureBucket } from './bucket-notification.ts'
 import type { OwnEntry } from './bucket-notification.ts'
 import type { MinioClient, MinioConfig } from './client.ts'
+import { isMissingBucket } from './problems.ts'
 import type { Wish, Wishes } from './wishes.ts'
 
 const STATE_KEY = 'minio.configured-buckets'
@@ -41,7 +42,7 @@ export class Buckets {
     const problems: HubError[] = []
     await this.#configure(bucket, undefined, signal).catch(collect(problems))
     // A bucket that is gone has no notification either.
-    const [problem] = problems.filter((one) => !isGone(one))
+    const [problem] = problems.filter((one) => !isMissingBucket(one))
     if (problem === undefined) return true
     const { code, message, hint } = problem
     this.#context.log.warn('minio.not-removed', `the notification could not be removed: ${message}. ${hint}`, { code })
@@ -70,10 +71,6 @@ function collect(into: HubError[]): (error: unknown) => void {
     if (!(error instanceof HubError) || error.canRetry) throw error
     into.push(error)
   }
-}
-
-function isGone({ cause }: HubError): boolean {
-  return cause instanceof Error && cause.name === 'NoSuchBucket'
 }
 
 function parse(text: string | undefined): readonly string[] {

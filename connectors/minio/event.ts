@@ -38,3 +38,24 @@ export function minioEvent(record: S3Record, { instance, nowMs, caughtUp = false
     timestampMs: eventTimeMs ?? nowMs,
   }
 }
+
+/**
+ * The record of the listen API as MinIO posts it to a target: there the key is escaped as Go's `url.QueryEscape` does.
+ * @param body with one record, as `minioEvent` has it
+ */
+export function bodyAsPosted(body: Uint8Array): Uint8Array {
+  const { Records: [record] } = JSON.parse(Buffer.from(body).toString()) as OneRecord // prettier-ignore
+  const { s3 } = record
+  return Buffer.from(JSON.stringify({ Records: [{ ...record, s3: { ...s3, object: { ...s3.object, key: queryEscaped(s3.object.key) } } }] })) // prettier-ignore
+}
+
+interface OneRecord {
+  readonly Records: readonly [{ readonly s3: { readonly object: { readonly key: string } } }]
+}
+
+function queryEscaped(key: string): string {
+  const escape = (char: string): string => `%${char.charCodeAt(0).toString(16).toUpperCase()}`
+  return encodeURIComponent(key.toWellFormed())
+    .replaceAll(/[!'()*]/g, escape)
+    .replaceAll('%20', '+')
+}

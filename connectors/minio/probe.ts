@@ -2,12 +2,14 @@
 // Called by the sources.
 
 import { GetBucketNotificationConfigurationCommand } from '@aws-sdk/client-s3'
+import type { QueueConfiguration } from '@aws-sdk/client-s3'
 
-import { asHubError, refusedTopic } from '../../src/sdk/index.ts'
+import { HubError, asHubError, refusedTopic } from '../../src/sdk/index.ts'
 import type { ProbeReport } from '../../src/sdk/index.ts'
 import { MinioClient } from './client.ts'
 import type { MinioConfig } from './client.ts'
 import { partsOf } from './check.ts'
+import { isMissingBucket } from './problems.ts'
 import { Wishes } from './wishes.ts'
 
 /** With a connection for each topic, which takes nothing from others. */
@@ -49,13 +51,21 @@ export async function probeWebhook(
         .catch((error: unknown) => {
           throw client.problem(error, { bucket, action: 's3:GetBucketNotification' })
         })
-      const targets = QueueConfigurations.map(({ QueueArn = '' }) => QueueArn)
       if (config.configureBucket) return `configureBucket sets ${targetArn}`
-      return targets.length === 0
-        ? 'the bucket sends its events nowhere'
-        : `the bucket sends events to ${targets.join(', ')}`
+      const targets = targetsOf(QueueConfigurations, topic, config)
+      if (targets.length > 0) return `the bucket sends events to ${targets.join(', ')}`
+      const what = QueueConfigurations.length === 0 ? 'its events nowhere' : 'events, and none of this topic'
+      throw new HubError('HUB_TOPIC_MISSING', `the bucket ${bucket} sends ${what}`, { hint: `Tell it to: mc event add <alias>/${bucket} ${targetArn} --event put,delete (with the ARN of your target); or set configureBucket: true.` }) // prettier-ignore
     }),
   }))
+}
+
+/** Those that some event of the topic is sent to. */
+function targetsOf(entries: readonly QueueConfiguration[], topic: string, config: MinioConfig): readonly string[] {
+  const [{ events: wanted } = { events: [] }] = new Wishes([topic], config).byBucket.values()
+  const group = (event: string): string => event.replace(/[^:]*$/, '')
+  const overlap = (left: string, right: string): boolean => left === right || (group(left) === group(right) && (left.endsWith(':*') || right.endsWith(':*'))) // prettier-ignore
+  return entries.flatMap(({ QueueArn = '', Events: sent = [] }) => (sent.some((one) => wanted.some((other) => overlap(one, other))) ? [QueueArn] : [])) // prettier-ignore
 }
 
 async function using<T>(
@@ -84,7 +94,9 @@ async function lines(
       if (refused !== undefined) throw refused
       found.push({ topic, ok: true, detail: await look(topic) })
     } catch (error) {
-      found.push(refusedTopic(topic, asHubError(error)))
+      const problem = asHubError(error)
+      const report = refusedTopic(topic, problem)
+      found.push(isMissingBucket(problem) ? { ...report, code: 'HUB_TOPIC_MISSING' } : report)
     }
   }
   return found

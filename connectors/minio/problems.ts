@@ -56,6 +56,10 @@ export function minioProblem(error: unknown, asked: Asked): HubError {
   return failed('HUB_SOURCE_UNREACHABLE', undefined, true)
 } // prettier-ignore
 
+export function isMissingBucket({ cause }: HubError): boolean {
+  return cause instanceof Error && cause.name === 'NoSuchBucket'
+}
+
 /** Of an answer by MinIO; undefined for what never got one. */
 function nameOf(error: unknown): string | undefined {
   return statusOf(error) !== undefined && error instanceof Error ? error.name : undefined
@@ -69,7 +73,12 @@ function statusOf(error: unknown): number | undefined {
 /** MinIO took the request to listen, and not even a sign of life came. */
 export function silentProblem(at: string, bucket: string, cause: Error): HubError {
   const hint = 'Some builds of MinIO do not flush the listen API, so that events come late or never (its last commit, of February 2026, is one): use another release, or receive: webhook.' // prettier-ignore
-  return new HubError('HUB_SOURCE_UNREACHABLE', `${at}, bucket ${bucket}: it sends nothing to those who listen`, { cause, canRetry: true, hint }) // prettier-ignore
+  return new HubError('HUB_SOURCE_UNREACHABLE', `${at}, bucket ${bucket}: it sends nothing to those who listen`, { cause, canRetry: true, hint, details: { isSilent: true } }) // prettier-ignore
+}
+
+/** A build of MinIO that cannot be listened to, as `silentProblem` has it. */
+export function isSilent({ details }: HubError): boolean {
+  return details['isSilent'] === true
 }
 
 export function lostProblem(at: string, text: string, cause?: unknown): HubError {
