@@ -4,7 +4,7 @@
 import { explainEvent } from '../discovery/index.ts'
 import type { Explanation, Wiring } from '../discovery/index.ts'
 import type { HubConfig, InstanceConfig } from '../hub/config.ts'
-import { requestHeadOptions } from '../hub/hub.ts'
+import { requestHeadOptions } from '../hub/options.ts'
 import { RequestHead } from '../invoke/request-head.ts'
 import { formatSize, redactUrl } from '../sdk/index.ts'
 import type { EventMessage } from '../sdk/index.ts'

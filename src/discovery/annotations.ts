@@ -64,10 +64,14 @@ export function readAnnotations(info: FunctionInfo, delimiter: string): Function
   const filter = reader.filter(settings['connector.filter'])
   if (filter !== undefined && topicsByInstance.size === 0 && all.every((topic) => topic === CRON_TOPIC))
     reader.warnFilterAlone()
-  const merged = {
-    topic: new WeakMap<TriggerSettings, TriggerSettings>(),
-    schedule: new WeakMap<TriggerSettings, TriggerSettings>(),
-  }
+  // Most functions leave everything at the defaults, and there may be ten thousand of them.
+  const isPlain = settings === NO_SETTINGS
+  const merged = isPlain
+    ? undefined
+    : {
+        topic: new WeakMap<TriggerSettings, TriggerSettings>(),
+        schedule: new WeakMap<TriggerSettings, TriggerSettings>(),
+      }
   return {
     topics: all.filter((topic) => topic !== CRON_TOPIC),
     topicsByInstance,
@@ -78,6 +82,7 @@ export function readAnnotations(info: FunctionInfo, delimiter: string): Function
     filterBroken: annotations['connector.filter'] !== undefined && filter === undefined,
     callbackAnnotated: settings['connector.callback'] !== undefined,
     settings(kind, defaults) {
+      if (merged === undefined) return defaults
       let found = merged[kind].get(defaults)
       if (found === undefined) {
         found = merge(defaults, settings)
@@ -95,6 +100,8 @@ export function splitTopics(annotation: string, delimiter: string): string[] {
   const pieces = delimiter === '' ? [annotation] : annotation.split(delimiter)
   return pieces.map((piece) => piece.trim()).filter((piece) => piece !== '')
 }
+
+const NO_SETTINGS: Settings = {}
 
 class Reader {
   readonly findings: Finding[] = []
@@ -176,6 +183,10 @@ class Reader {
   }
 
   settings(): Settings {
+    const { annotations } = this.#info
+    let isSet = false
+    for (const key in annotations) isSet ||= key.startsWith('connector.') || key.startsWith('com.openfaas.')
+    if (!isSet) return NO_SETTINGS
     const settings: Record<string, unknown> = {}
     for (const [key, declared] of Object.entries<Field>(SETTING_ANNOTATIONS)) {
       const read = this.#read(key, declared)

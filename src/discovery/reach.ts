@@ -15,6 +15,7 @@ export interface FixedReads {
 
 /** Warnings: topics of functions that no connector reads, and topics of connectors that no function has. */
 export function reachFindings(wiring: Wiring, fixed: readonly FixedReads[]): readonly Finding[] {
+  if (fixed.length === 0) return []
   const byInstance = new Map(fixed.map((reads) => [reads.instance, reads]))
   return [...unread(wiring, byInstance), ...fixed.flatMap((reads) => unused(wiring.instance(reads.instance), reads))]
 }

@@ -79,7 +79,7 @@ function viewInstance({ name, type, triggers, subscriptions }: InstanceWiring): 
   const view = ({ function: fullName, pattern, settings }: Trigger): TriggerView => {
     let common = views.get(settings)
     if (common === undefined) views.set(settings, (common = viewSettings(settings)))
-    const schedule = schedules.get(`${fullName}\0${pattern}`)
+    const schedule = schedules.size === 0 ? undefined : schedules.get(`${fullName}\0${pattern}`)
     if (schedule === undefined) return { function: fullName, pattern, settings: common }
     const { overlap, catchUp, jitterMs } = schedule
     return {

@@ -7,18 +7,10 @@ import { Dispatcher } from '../delivery/dispatcher.ts'
 import { Ledger } from '../delivery/ledger.ts'
 import { Limits } from '../delivery/limits.ts'
 import { GatewayWatcher, buildWiring, diffWirings, viewWiring } from '../discovery/index.ts'
-import type {
-  DiscoveryStatus,
-  FunctionWatcher,
-  Snapshot,
-  Wiring,
-  WiringInstance,
-  WiringOptions,
-} from '../discovery/index.ts'
+import type { DiscoveryStatus, FunctionWatcher, Snapshot, Wiring, WiringOptions } from '../discovery/index.ts'
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
-import type { RequestHeadOptions } from '../invoke/request-head.ts'
-import { HubError, systemClock } from '../sdk/index.ts'
+import { systemClock } from '../sdk/index.ts'
 import type { Clock, Router, Source } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -27,9 +19,9 @@ import type { Lag } from '../telemetry/metrics.ts'
 import { startAdmin } from './admin.ts'
 import { functionLags, topicLags } from './backlog.ts'
 import type { AdminServer, OpenWork } from './admin.ts'
-import { triggerDefaults } from './config.ts'
-import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
+import type { HubConfig, InstanceConfig } from './config.ts'
 import { Inboxes, inboxPath } from './inboxes.ts'
+import { requestHeadOptions, wiringOptions } from './options.ts'
 import { loadConnector } from './registry.ts'
 import { openState, statePath } from './state.ts'
 import type { StateFile } from './state.ts'
@@ -58,50 +50,6 @@ interface Running {
 
 const NOTHING: Router = { match: () => [] }
 const LOGGED_BODY_BYTES_MAX = 64 * 1024
-
-/** The named instances, all of them where none is named. @throws HubError HUB_USAGE */
-export function chosenInstances(config: HubConfig, names: readonly string[]): HubConfig {
-  const known = config.instances.map(({ name }) => name)
-  const unknown = names.find((name) => !known.includes(name))
-  if (unknown !== undefined)
-    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
-      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
-    })
-  if (config.instances.length === 0)
-    throw new HubError('HUB_USAGE', 'no connector is configured', {
-      hint: 'Name a connector whose settings are in the environment (such as cron), or give a configuration with -c hub.yaml.',
-    })
-  if (names.length === 0) return config
-  return { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
-}
-
-/** What the gateway is told by every invocation for this instance. */
-export function requestHeadOptions(
-  { gateway, defaults }: HubSettings,
-  { manifest, settings }: InstanceConfig,
-): RequestHeadOptions {
-  return {
-    gatewayUrl: gateway.url,
-    connector: `${manifest.name}-connector`,
-    contentType: settings.contentType ?? defaults.contentType,
-    userAgent: `connector-hub/${VERSION}`,
-  }
-}
-
-/** What discovery and `plan` need to know of the configured instances. */
-export function wiringOptions({ settings, instances }: HubConfig): WiringOptions {
-  return {
-    delimiter: settings.topicDelimiter,
-    defaults: triggerDefaults(settings),
-    instances: instances.map(({ name, manifest, terms, settings: own }): WiringInstance => ({
-      name,
-      type: manifest.name,
-      trigger: manifest.trigger,
-      topicSyntax: terms.capabilities.topicSyntax,
-      defaults: triggerDefaults(settings, own),
-    })),
-  }
-}
 
 export class Hub {
   readonly events: HubEvents

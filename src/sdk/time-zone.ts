@@ -36,6 +36,8 @@ const spellings = new Map<string, TimeZone>()
  * refused: the one has no clock changes, the other depends on the machine.
  */
 export function timeZone(name: string): TimeZone | undefined {
+  // The default of most, and asking Node the first time loads all of its zone data.
+  if (name === 'UTC') return utc
   const known = spellings.get(name)
   if (known !== undefined) return known
   if (!/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(name)) return undefined

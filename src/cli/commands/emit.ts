@@ -1,7 +1,7 @@
 // `emit`: publishes test events to the real broker of a connector, so that nobody needs the clients of all of them.
 
 import { readHubConfig } from '../../hub/config.ts'
-import { chosenInstances } from '../../hub/hub.ts'
+import { chosenInstances } from '../../hub/options.ts'
 import { openTools } from '../../hub/tools.ts'
 import { HubError, sleep, systemClock } from '../../sdk/index.ts'
 import type { Emitter, OutgoingEvent } from '../../sdk/index.ts'

@@ -3,7 +3,7 @@
 import { buildWiring, explainEvent } from '../../discovery/index.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig, InstanceConfig } from '../../hub/config.ts'
-import { wiringOptions } from '../../hub/hub.ts'
+import { wiringOptions } from '../../hub/options.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
 import type { OpenDelivery } from '../../delivery/flight.ts'
 import type { LedgerEntry } from '../../delivery/ledger.ts'

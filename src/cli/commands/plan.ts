@@ -6,7 +6,7 @@ import { buildWiring, diffWirings, reachFindings, viewWiring } from '../../disco
 import type { Finding, FixedReads, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
-import { wiringOptions } from '../../hub/hub.ts'
+import { wiringOptions } from '../../hub/options.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
 import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
@@ -40,18 +40,29 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
       for (const finding of all) output.write(findingLine(finding, output.color))
     }
   } else if (options.json === true) {
-    const document = {
-      functions: wiring.functions,
-      triggers: wiring.triggers,
-      connectors: config.instances.map(({ name, manifest, terms }) => ({ name, type: manifest.name, ...terms })),
-      ...viewWiring(wiring),
-      idle: wiring.idle,
-      findings: all,
-      nextFires: nextFires(wiring),
-    }
-    output.write(`${JSON.stringify(document, null, 2)}\n`)
+    writePlan(config, wiring, all, output)
   } else printPlan(config, wiring, all, output)
   return verdict(all, options.strict)
+}
+
+/** One document, with a line for each thing that may change, so that the difference of two files can be read. */
+function writePlan({ instances }: HubConfig, wiring: Wiring, findings: readonly Finding[], output: Output): void {
+  const list = (items: readonly unknown[], indent: string): string =>
+    items.length === 0
+      ? '[]'
+      : `[\n${items.map((item) => `${indent}  ${JSON.stringify(item)}`).join(',\n')}\n${indent}]`
+  const wired = viewWiring(wiring).instances.map(({ name, type, triggers }) => `    { "name": ${JSON.stringify(name)}, "type": ${JSON.stringify(type)}, "triggers": ${list(triggers, '    ')} }`) // prettier-ignore
+  const connectors = instances.map(({ name, manifest, terms }) => ({ name, type: manifest.name, ...terms }))
+  const members = [
+    `"functions": ${wiring.functions}`,
+    `"triggers": ${wiring.triggers}`,
+    `"connectors": ${list(connectors, '  ')}`,
+    `"instances": [${wired.length === 0 ? '' : `\n${wired.join(',\n')}\n  `}]`,
+    `"idle": ${list(wiring.idle, '  ')}`,
+    `"findings": ${list(findings, '  ')}`,
+    `"nextFires": ${list(nextFires(wiring), '  ')}`,
+  ]
+  output.write(`{\n  ${members.join(',\n  ')}\n}\n`)
 }
 
 function fixedReads({ instances }: HubConfig): readonly FixedReads[] {

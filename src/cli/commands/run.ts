@@ -2,7 +2,8 @@
 
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
-import { Hub, chosenInstances } from '../../hub/hub.ts'
+import { Hub } from '../../hub/hub.ts'
+import { chosenInstances } from '../../hub/options.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { EXIT } from '../output.ts'

@@ -1,0 +1,52 @@
+// What follows from a configuration for those who work with it: the hub, and commands that only look. Pure.
+
+import type { WiringInstance, WiringOptions } from '../discovery/index.ts'
+import type { RequestHeadOptions } from '../invoke/request-head.ts'
+import { HubError } from '../sdk/index.ts'
+import { VERSION } from '../telemetry/version.ts'
+import { triggerDefaults } from './config.ts'
+import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
+
+/** The named instances, all of them where none is named. @throws HubError HUB_USAGE */
+export function chosenInstances(config: HubConfig, names: readonly string[]): HubConfig {
+  const known = config.instances.map(({ name }) => name)
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
+      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
+    })
+  if (config.instances.length === 0)
+    throw new HubError('HUB_USAGE', 'no connector is configured', {
+      hint: 'Name a connector whose settings are in the environment (such as cron), or give a configuration with -c hub.yaml.',
+    })
+  if (names.length === 0) return config
+  return { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
+}
+
+/** What the gateway is told by every invocation for this instance. */
+export function requestHeadOptions(
+  { gateway, defaults }: HubSettings,
+  { manifest, settings }: InstanceConfig,
+): RequestHeadOptions {
+  return {
+    gatewayUrl: gateway.url,
+    connector: `${manifest.name}-connector`,
+    contentType: settings.contentType ?? defaults.contentType,
+    userAgent: `connector-hub/${VERSION}`,
+  }
+}
+
+/** What discovery and `plan` need to know of the configured instances. */
+export function wiringOptions({ settings, instances }: HubConfig): WiringOptions {
+  return {
+    delimiter: settings.topicDelimiter,
+    defaults: triggerDefaults(settings),
+    instances: instances.map(({ name, manifest, terms, settings: own }): WiringInstance => ({
+      name,
+      type: manifest.name,
+      trigger: manifest.trigger,
+      topicSyntax: terms.capabilities.topicSyntax,
+      defaults: triggerDefaults(settings, own),
+    })),
+  }
+}
