@@ -1,7 +1,6 @@
 // The letters of one dead-letter queue while somebody goes through them: received one after the other, hidden until they are
 // removed or the end, then given back. Bounded by what SQS lets be hidden, not by the queue. Owned by letter-box.ts.
 
-import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import type { Message } from '@aws-sdk/client-sqs'
 
 import { HubError } from '../../src/sdk/index.ts'
@@ -13,15 +12,13 @@ import { Holding } from './holding.ts'
 import type { Lane } from './lane.ts'
 import { lettersOf } from './letter-message.ts'
 import type { Lookable } from './looker.ts'
-import { asLost, queueProblem } from './problems.ts'
+import { receiveSome } from './receiving.ts'
 import { serverTime } from './server-time.ts'
 
 /** After a crash the letters come back when it is over. */
 export const HIDE_S = 300
 /** Receipts kept at the same time; SQS itself hides 120,000 messages of a queue at most. */
 const HELD_MAX = 20_000
-/** For the first message, so that an empty answer means an empty queue. */
-const WAIT_S = 1
 /** In a row, of letters that came after the beginning: those before are through. */
 const LATE_ROUNDS_MAX = 3
 const REMOVE_MS = 30_000
@@ -74,30 +71,15 @@ export class LetterPlace {
   }
 
   async #receive(signal: AbortSignal): Promise<readonly Message[]> {
-    const reading = this.#ask()
-    this.#reading = reading.catch(() => undefined)
-    try {
-      const messages = await reading
+    const reading = receiveSome(this.#access, this.queue, HIDE_S, signal).then((messages) => {
       for (const { MessageId: id = '', ReceiptHandle: handle = '' } of messages) this.#holding.add(id, handle)
-      if (this.#problem !== undefined) throw asLost(this.#problem)
       return messages
-    } catch (error) {
-      signal.throwIfAborted()
-      throw queueProblem(error, this.#access.at, this.queue.topic)
-    }
-  }
-
-  async #ask(): Promise<readonly Message[]> {
-    const command = new ReceiveMessageCommand({
-      QueueUrl: this.queue.url,
-      MaxNumberOfMessages: 10,
-      VisibilityTimeout: HIDE_S,
-      WaitTimeSeconds: WAIT_S,
-      MessageAttributeNames: ['All'],
-      MessageSystemAttributeNames: ['All'],
     })
-    // Not cut by a signal: what SQS gives to it just then would be hidden for as long.
-    return (await this.#access.clients.receive.send(command)).Messages ?? []
+    this.#reading = reading.catch(() => undefined)
+    const messages = await reading
+    // What hides or removes them may work again by now.
+    if (this.#problem?.canRetry === false) throw this.#problem
+    return messages
   }
 
   /** Of S3's notifications one message may hold several. */

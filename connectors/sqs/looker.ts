@@ -2,18 +2,18 @@
 // it, and hidden until the look ends only while nobody takes any. Never the receive that makes SQS move a message away, as far
 // as can be known. Owned by peek.ts.
 
-import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import type { Message } from '@aws-sdk/client-sqs'
 
-import { HubError, backoffMs, sleep } from '../../src/sdk/index.ts'
-import type { EventMessage } from '../../src/sdk/index.ts'
+import { sleep } from '../../src/sdk/index.ts'
+import type { EventMessage, HubError } from '../../src/sdk/index.ts'
 import { laneOf } from './access.ts'
 import type { Access } from './access.ts'
 import { openMessage, receiveCount } from './event.ts'
 import { Holding } from './holding.ts'
 import type { Lane } from './lane.ts'
-import { asLost, queueProblem } from './problems.ts'
+import { asLost } from './problems.ts'
 import type { Address } from './queues.ts'
+import { receiveSome } from './receiving.ts'
 
 export interface Lookable extends Address {
   /** By the redrive policy; undefined: there is none. */
@@ -25,14 +25,10 @@ export const RECEIVES_LEFT = 1
 /** Messages of one queue that are remembered; then the look at it ends. */
 const SEEN_MAX = 10_000
 /** For giving back what was received; after a crash it comes back then. */
-const RECEIVE_S = 5
+const RECEIVE_S = 10
 const HOLD_S = 60
-/** How long a receive waits for the first message, and so the end of a look for it. */
-const WAIT_S = 1
 /** For others who wait for messages to have what was given back. */
 const OTHERS_FIRST_MS = 200
-const FAILURES_MAX = 4
-const BACKOFF = { minWaitMs: 200, maxWaitMs: 2000, jitter: 'equal' } as const
 
 export class Looker {
   readonly queue: Lookable
@@ -75,35 +71,12 @@ export class Looker {
   async #next(): Promise<readonly EventMessage[] | undefined> {
     for (;;) {
       if (this.#isDone || this.#signal.aborted) return undefined
-      const messages = await this.#receive()
+      const messages = await receiveSome(this.#access, this.queue, RECEIVE_S, this.#signal)
       const fresh = messages.filter(({ MessageId: id = '' }) => !this.#seen.has(id))
       await (messages.length === 0 ? this.#releaseForOthers() : this.#take(messages))
       // Not given back in time, a message would be received again and again.
       if (this.#problem !== undefined) throw asLost(this.#problem)
       if (fresh.length > 0) return fresh.flatMap((message) => this.#open(message))
-    }
-  }
-
-  async #receive(): Promise<readonly Message[]> {
-    const { clients, at, context } = this.#access
-    const command = new ReceiveMessageCommand({
-      QueueUrl: this.queue.url,
-      MaxNumberOfMessages: 10,
-      VisibilityTimeout: RECEIVE_S,
-      WaitTimeSeconds: WAIT_S,
-      MessageAttributeNames: ['All'],
-      MessageSystemAttributeNames: ['All'],
-    })
-    for (let failures = 1; ; failures++) {
-      try {
-        // Not cut by the signal: SQS may just be giving it messages, which are to be given back.
-        return (await clients.receive.send(command)).Messages ?? []
-      } catch (error) {
-        const problem = queueProblem(error, at, this.queue.topic)
-        if (this.#signal.aborted) return []
-        if (!problem.canRetry || problem.code === 'HUB_SOURCE_FORBIDDEN' || failures === FAILURES_MAX) throw asLost(problem) // prettier-ignore
-        await sleep(context.clock, backoffMs(failures, BACKOFF), this.#signal).catch(() => undefined)
-      }
     }
   }
 
