@@ -149,7 +149,8 @@ export function until(condition: () => boolean | Promise<boolean>, what: string)
     async () => {
       if (!(await condition())) throw new Error(`did not happen: ${what}`)
     },
-    { timeout: 10_000, interval: 10 },
+    // Reached only by what is broken.
+    { timeout: 60_000, interval: 10 },
   )
 }
 
