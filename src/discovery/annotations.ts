@@ -52,10 +52,10 @@ export function readAnnotations(info: FunctionInfo, delimiter: string): Function
   const reader = new Reader(info)
   const { annotations } = info
   const all = annotations['topic'] === undefined ? [] : reader.topics('topic', annotations['topic'], delimiter)
-  const topicsByInstance = new Map<string, readonly string[]>()
+  let topicsByInstance = NO_TOPICS
   for (const [key, value] of Object.entries(annotations)) {
     if (key.startsWith(TOPIC_PREFIX))
-      topicsByInstance.set(key.slice(TOPIC_PREFIX.length), reader.topics(key, value, delimiter))
+      topicsByInstance = new Map(topicsByInstance).set(key.slice(TOPIC_PREFIX.length), reader.topics(key, value, delimiter)) // prettier-ignore
     else reader.checkKnown(key)
   }
   const schedules = reader.schedules(all.includes(CRON_TOPIC))
@@ -102,6 +102,7 @@ export function splitTopics(annotation: string, delimiter: string): string[] {
 }
 
 const NO_SETTINGS: Settings = {}
+const NO_TOPICS: ReadonlyMap<string, readonly string[]> = new Map()
 
 class Reader {
   readonly findings: Finding[] = []

@@ -153,6 +153,7 @@ class WiringPlan {
     findings: Finding[],
     used: Set<TriggerSettings>,
   ): boolean {
+    if (annotations.topics.length === 0 && annotations.topicsByInstance.size === 0) return false
     this.#checkInstances(info, annotations, findings)
     /** Topics for all connectors that none has taken yet, with what the first one said. */
     const refused = new Map<string, string>()

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 
 import { buildWiring, diffWirings, reachFindings, viewWiring } from '../../discovery/index.ts'
-import type { Finding, FixedReads, Wiring } from '../../discovery/index.ts'
+import type { Finding, FixedReads, TriggerView, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/options.ts'
@@ -51,7 +51,16 @@ function writePlan({ instances }: HubConfig, wiring: Wiring, findings: readonly 
     items.length === 0
       ? '[]'
       : `[\n${items.map((item) => `${indent}  ${JSON.stringify(item)}`).join(',\n')}\n${indent}]`
-  const wired = viewWiring(wiring).instances.map(({ name, type, triggers }) => `    { "name": ${JSON.stringify(name)}, "type": ${JSON.stringify(type)}, "triggers": ${list(triggers, '    ')} }`) // prettier-ignore
+  // Most triggers share their settings.
+  const known = new Map<object, string>()
+  const settingsOf = (settings: object): string => {
+    let text = known.get(settings)
+    if (text === undefined) known.set(settings, (text = JSON.stringify(settings)))
+    return text
+  }
+  const triggerOf = ({ function: to, pattern, settings }: TriggerView): string =>
+    `      {"function":${JSON.stringify(to)},"pattern":${JSON.stringify(pattern)},"settings":${settingsOf(settings)}}`
+  const wired = viewWiring(wiring).instances.map(({ name, type, triggers }) => `    { "name": ${JSON.stringify(name)}, "type": ${JSON.stringify(type)}, "triggers": [${triggers.length === 0 ? '' : `\n${triggers.map(triggerOf).join(',\n')}\n    `}] }`) // prettier-ignore
   const connectors = instances.map(({ name, manifest, terms }) => ({ name, type: manifest.name, ...terms }))
   const members = [
     `"functions": ${wiring.functions}`,
