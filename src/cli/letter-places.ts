@@ -10,7 +10,7 @@ import { buildWiring } from '../discovery/index.ts'
 import type { Wiring } from '../discovery/index.ts'
 import { readHubConfig } from '../hub/config.ts'
 import type { HubConfig } from '../hub/config.ts'
-import { chosenInstances, wiringOptions } from '../hub/options.ts'
+import { instanceNamed, wiringOptions } from '../hub/options.ts'
 import { openTools } from '../hub/tools.ts'
 import { HubError, systemClock } from '../sdk/index.ts'
 import type { LetterBox } from '../sdk/index.ts'
@@ -62,8 +62,7 @@ export async function openBox(
     const elsewhere = config.instances.filter(({ terms }) => terms.capabilities.reject === 'broker').map(({ name }) => name) // prettier-ignore
     return { ...openStore(config, options), config, wiring: askWiring, elsewhere }
   }
-  const [instance] = chosenInstances(config, [broker]).instances
-  if (instance === undefined) throw new HubError('HUB_INTERNAL', `${broker} was chosen and is not there`)
+  const instance = instanceNamed(config, broker)
   const tools = await openTools(config, instance, personLog(output))
   // Where the letters are may follow from the topics; a gateway that is away is no reason not to look.
   const topics = place.length > 0 ? [] : await askWiring().then((wired) => topicsOf(wired, broker), () => []) // prettier-ignore

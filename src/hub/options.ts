@@ -9,18 +9,22 @@ import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
 
 /** The named instances, all of them where none is named. @throws HubError HUB_USAGE */
 export function chosenInstances(config: HubConfig, names: readonly string[]): HubConfig {
-  const known = config.instances.map(({ name }) => name)
-  const unknown = names.find((name) => !known.includes(name))
-  if (unknown !== undefined)
-    throw new HubError('HUB_USAGE', `the configuration has no connector "${unknown}"`, {
-      hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
-    })
   if (config.instances.length === 0)
     throw new HubError('HUB_USAGE', 'no connector is configured', {
       hint: 'Name a connector whose settings are in the environment (such as cron), or give a configuration with -c hub.yaml.',
     })
-  if (names.length === 0) return config
-  return { ...config, instances: config.instances.filter(({ name }) => names.includes(name)) }
+  const chosen = new Set(names.map((name) => instanceNamed(config, name)))
+  return names.length === 0 ? config : { ...config, instances: config.instances.filter((one) => chosen.has(one)) }
+}
+
+/** @throws HubError HUB_USAGE */
+export function instanceNamed({ instances }: HubConfig, name: string): InstanceConfig {
+  const found = instances.find((one) => one.name === name)
+  if (found !== undefined) return found
+  const known = instances.map((one) => one.name)
+  throw new HubError('HUB_USAGE', `the configuration has no connector "${name}"`, {
+    hint: known.length === 0 ? 'Add it under connectors.' : `It has: ${known.join(', ')}.`,
+  })
 }
 
 /** What the gateway is told by every invocation for this instance. */

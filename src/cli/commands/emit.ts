@@ -1,7 +1,7 @@
 // `emit`: publishes test events to the real broker of a connector, so that nobody needs the clients of all of them.
 
 import { readHubConfig } from '../../hub/config.ts'
-import { chosenInstances } from '../../hub/options.ts'
+import { instanceNamed } from '../../hub/options.ts'
 import { openTools } from '../../hub/tools.ts'
 import { HubError, sleep, systemClock } from '../../sdk/index.ts'
 import type { Emitter, OutgoingEvent } from '../../sdk/index.ts'
@@ -42,11 +42,8 @@ export async function emit(
     ...(key === undefined ? {} : { key }),
     ...(contentType === undefined ? {} : { contentType }),
   }
-  const config = chosenInstances(await readHubConfig({ env, ...(file === undefined ? { types: [name] } : { file }) }), [
-    name,
-  ])
-  const [instance] = config.instances
-  if (instance === undefined) throw new HubError('HUB_INTERNAL', `${name} was chosen and is not there`)
+  const config = await readHubConfig({ env, ...(file === undefined ? { types: [name] } : { file }) })
+  const instance = instanceNamed(config, name)
   const tools = await openTools(config, instance, personLog(output))
   if (tools.emitter === undefined)
     throw new HubError('HUB_USAGE', `nothing can be published to ${name}: its events have no broker`, { hint: 'See connector-hub cron next for the fires of schedules.' }) // prettier-ignore
