@@ -10,7 +10,7 @@ import type { Clock, ConfigOf } from '../../src/sdk/index.ts'
 import type { manifest } from './manifest.ts'
 import { MqttSession } from './session.ts'
 import type { SessionHandlers } from './session.ts'
-import { refusesVersion } from './problems.ts'
+import { refusesVersion, tooOldProblem } from './problems.ts'
 import { isSecure, openTransport } from './transport.ts'
 
 export type MqttConfig = ConfigOf<typeof manifest.fields>
@@ -45,7 +45,11 @@ export async function dial(options: DialOptions, handlers: Handlers, signal: Abo
   } catch (error) {
     // Only where the broker says so: one that is going down must not be met with another version, and another session.
     if (!refusesVersion(error)) throw error
+  }
+  try {
     return await attempt(options, 4, handlers, signal)
+  } catch (error) {
+    throw refusesVersion(error) ? tooOldProblem(redactUrl(options.config.url), error) : error
   }
 }
 

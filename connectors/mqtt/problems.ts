@@ -58,6 +58,13 @@ export function refusesVersion(error: unknown): boolean {
   return error instanceof HubError && error.details?.['refusesVersion'] === true
 }
 
+export function tooOldProblem(address: string, cause: unknown): HubError {
+  return new HubError('HUB_SOURCE_PROTOCOL', `${address} speaks neither MQTT 5.0 nor 3.1.1`, {
+    cause,
+    hint: 'A broker that knows nothing later than MQTT 3.1 has to be updated.',
+  })
+}
+
 /** The broker ended the connection and said why (MQTT 5.0 §3.14). */
 export function disconnectProblem({ reasonCode = 0, properties }: IDisconnectPacket, peer: Peer): HubError {
   if (reasonCode === SESSION_TAKEN_OVER) return takenOverProblem('', peer)

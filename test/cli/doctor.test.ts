@@ -170,7 +170,7 @@ describe('a broker that does not work has a code and a fix', () => {
     const { code, stdout } = await doctor({ mqtt: mqtt({ url: old.url }) })
     expect(code).toBe(EXIT.problems)
     expect(stdout).toMatch(
-      /^failed {3}mqtt .*HUB_SOURCE_PROTOCOL: .*does not speak this version of MQTT.*Set protocolVersion: 4/m,
+      /^failed {3}mqtt .*HUB_SOURCE_PROTOCOL: .*speaks neither MQTT 5\.0 nor 3\.1\.1.*has to be updated/m,
     )
   })
 })
