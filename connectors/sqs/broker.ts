@@ -18,7 +18,7 @@ export interface BrokerChoice {
 export const CREDENTIALS = { accessKeyId: 'hub-key-id', secretAccessKey: 'hub-secret-of-40-characters-for-the-tests' }
 export const REGION = 'eu-west-1'
 /** So that what a killed instance held comes again soon. */
-const VISIBILITY = '3s'
+const VISIBILITY = '5s'
 let topics = 0
 
 export function clientOf(endpoint: string): SQSClient {

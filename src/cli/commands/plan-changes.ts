@@ -1,23 +1,7 @@
 // The difference between two plans, as a reviewer reads it: one line a trigger, `+`, `-` or `~`. For `plan --against`.
 
-import { readFileSync } from 'node:fs'
-
-import type { InstanceDiff, TriggerView, WiringView } from '../../discovery/index.ts'
-import { HubError, errorText } from '../../sdk/index.ts'
+import type { InstanceDiff, TriggerView } from '../../discovery/index.ts'
 import { counted, paint, printable } from '../output.ts'
-
-/** @throws HubError HUB_CONFIG_UNREADABLE */
-export function readPlan(path: string): WiringView {
-  const fail = (what: string, cause?: unknown): HubError => new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${what}`, { cause, hint: 'Name a file that connector-hub plan --json has written.' }) // prettier-ignore
-  let document: unknown
-  try {
-    document = JSON.parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    throw fail(errorText(error), error)
-  }
-  if (!isPlan(document)) throw fail('it is no plan')
-  return document
-}
 
 /** Ends with a newline. */
 export function changesText(changes: readonly InstanceDiff[], color: boolean): string {
@@ -45,15 +29,4 @@ function settingsDiff({ settings: before }: TriggerView, { settings: after }: Tr
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])]
   const different = keys.filter((key) => before[key] !== after[key])
   return different.map((key) => `${key} ${before[key] ?? 'none'} -> ${after[key] ?? 'none'}`).join(', ')
-}
-
-function isPlan(value: unknown): value is WiringView {
-  if (typeof value !== 'object' || value === null || !('instances' in value) || !Array.isArray(value.instances))
-    return false
-  return value.instances.every(
-    (instance: Partial<WiringView['instances'][number]> | null) =>
-      typeof instance?.name === 'string' &&
-      Array.isArray(instance.triggers) &&
-      instance.triggers.every((trigger: Partial<TriggerView> | null) => typeof trigger?.function === 'string' && typeof trigger.pattern === 'string' && typeof trigger.settings === 'object'), // prettier-ignore
-  )
 }

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 
 import { buildWiring, diffWirings, reachFindings, viewWiring } from '../../discovery/index.ts'
-import type { Finding, FixedReads, TriggerView, Wiring } from '../../discovery/index.ts'
+import type { Finding, FixedReads, Wiring } from '../../discovery/index.ts'
 import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/options.ts'
@@ -11,7 +11,8 @@ import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
 import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
-import { changesText, readPlan } from './plan-changes.ts'
+import { changesText } from './plan-changes.ts'
+import { planText, readPlan } from './plan-file.ts'
 import { functionsOf, functionsOfStacks } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
@@ -39,39 +40,9 @@ export async function plan(options: PlanOptions, output: Output, env: NodeJS.Pro
       output.write(changesText(changes, output.color))
       for (const finding of all) output.write(findingLine(finding, output.color))
     }
-  } else if (options.json === true) {
-    writePlan(config, wiring, all, output)
-  } else printPlan(config, wiring, all, output)
+  } else if (options.json === true) output.write(planText(config, wiring, all, nextFires(wiring)))
+  else printPlan(config, wiring, all, output)
   return verdict(all, options.strict)
-}
-
-/** One document, with a line for each thing that may change, so that the difference of two files can be read. */
-function writePlan({ instances }: HubConfig, wiring: Wiring, findings: readonly Finding[], output: Output): void {
-  const list = (items: readonly unknown[], indent: string): string =>
-    items.length === 0
-      ? '[]'
-      : `[\n${items.map((item) => `${indent}  ${JSON.stringify(item)}`).join(',\n')}\n${indent}]`
-  // Most triggers share their settings.
-  const known = new Map<object, string>()
-  const settingsOf = (settings: object): string => {
-    let text = known.get(settings)
-    if (text === undefined) known.set(settings, (text = JSON.stringify(settings)))
-    return text
-  }
-  const triggerOf = ({ function: to, pattern, settings }: TriggerView): string =>
-    `      {"function":${JSON.stringify(to)},"pattern":${JSON.stringify(pattern)},"settings":${settingsOf(settings)}}`
-  const wired = viewWiring(wiring).instances.map(({ name, type, triggers }) => `    { "name": ${JSON.stringify(name)}, "type": ${JSON.stringify(type)}, "triggers": [${triggers.length === 0 ? '' : `\n${triggers.map(triggerOf).join(',\n')}\n    `}] }`) // prettier-ignore
-  const connectors = instances.map(({ name, manifest, terms }) => ({ name, type: manifest.name, ...terms }))
-  const members = [
-    `"functions": ${wiring.functions}`,
-    `"triggers": ${wiring.triggers}`,
-    `"connectors": ${list(connectors, '  ')}`,
-    `"instances": [${wired.length === 0 ? '' : `\n${wired.join(',\n')}\n  `}]`,
-    `"idle": ${list(wiring.idle, '  ')}`,
-    `"findings": ${list(findings, '  ')}`,
-    `"nextFires": ${list(nextFires(wiring), '  ')}`,
-  ]
-  output.write(`{\n  ${members.join(',\n  ')}\n}\n`)
 }
 
 function fixedReads({ instances }: HubConfig): readonly FixedReads[] {
