@@ -1,5 +1,6 @@
 // What `dry-run` sees of schedules: their fires as they come due. Reads and writes no state, so a running hub is not disturbed.
 
+import { detachedContext } from '../../src/sdk/index.ts'
 import type { ConfigOf, EventMessage, Peek, SourceContext, Subscription, ToolContext, Tools } from '../../src/sdk/index.ts' // prettier-ignore
 import { CronSource } from './cron-source.ts'
 import type { manifest } from './manifest.ts'
@@ -37,29 +38,10 @@ async function* fires(source: CronSource, signal: AbortSignal): AsyncGenerator<E
   }
 }
 
+/** What a source says of its fires ("Invoking") would not be true here. */
 function sourceContext({ instance, clock, log }: ToolContext): SourceContext {
   const nothing = (): void => undefined
-  const kept = new Map<string, string>()
-  return {
-    instance,
-    clock,
-    // What a source says of its fires ("Invoking") would not be true here.
-    log: {
-      debug: nothing,
-      info: nothing,
-      warn: (event, text) => log.warn(event, text),
-      error: (event, text) => log.error(event, text),
-    },
-    state: {
-      get: (key) => Promise.resolve(kept.get(key)),
-      set: (key, value) => Promise.resolve(void kept.set(key, value)),
-      delete: (key) => Promise.resolve(void kept.delete(key)),
-    },
-    inbox: () => {
-      throw new Error('a schedule has no use for an inbox')
-    },
-    unsettledMax: 1,
-    counter: () => ({ add: nothing }),
-    gauge: nothing,
-  }
+  const warn = (event: string, text: string): void => log.warn(event, text)
+  const error = (event: string, text: string): void => log.error(event, text)
+  return detachedContext({ instance, clock, log: { debug: nothing, info: nothing, warn, error } })
 }

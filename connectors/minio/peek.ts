@@ -1,8 +1,8 @@
 // What `dry-run` sees of buckets: what the hub has on its disk, then what MinIO tells to everybody who listens. What MinIO's
 // own queue directory holds can be seen by nobody. Called by tools.ts.
 
-import { HubError } from '../../src/sdk/index.ts'
-import type { EventMessage, Peek, SourceContext, Subscription, ToolContext } from '../../src/sdk/index.ts'
+import { HubError, detachedContext } from '../../src/sdk/index.ts'
+import type { EventMessage, Peek, SourceContext, SourceLog, Subscription, ToolContext } from '../../src/sdk/index.ts'
 import type { MinioConfig } from './client.ts'
 import { bodyAsPosted } from './event.ts'
 import { ListenSource } from './listen-source.ts'
@@ -96,31 +96,12 @@ async function* events(
 function sourceContext(context: ToolContext): SourceContext {
   const { instance, clock, log } = context
   const nothing = (): void => undefined
-  const kept = new Map<string, string>()
-  return {
-    instance,
-    clock,
-    log: {
-      debug: nothing,
-      info: nothing,
-      warn: (event, text, fields) => {
-        // At the end nobody wants what was not shown any more; and it is no hub that is full.
-        if (event === 'minio.paused')
-          log.warn(event, 'events come faster than they are shown: MinIO drops what it cannot keep') // prettier-ignore
-        else if (event !== 'minio.dropped') log.warn(event, text, fields)
-      },
-      error: (event, text, fields) => log.error(event, text, fields),
-    },
-    state: {
-      get: (key) => Promise.resolve(kept.get(key) ?? context.recall(key)),
-      set: (key, value) => Promise.resolve(void kept.set(key, value)),
-      delete: (key) => Promise.resolve(void kept.delete(key)),
-    },
-    inbox: () => {
-      throw new Error('who listens has no use for an inbox')
-    },
-    unsettledMax: UNSETTLED_MAX,
-    counter: () => ({ add: nothing }),
-    gauge: nothing,
+  const warn: SourceLog['warn'] = (event, text, fields) => {
+    // At the end nobody wants what was not shown any more; and it is no hub that is full.
+    if (event === 'minio.paused')
+      log.warn(event, 'events come faster than they are shown: MinIO drops what it cannot keep') // prettier-ignore
+    else if (event !== 'minio.dropped') log.warn(event, text, fields)
   }
+  const error: SourceLog['error'] = (event, text, fields) => log.error(event, text, fields)
+  return detachedContext({ instance, clock, log: { debug: nothing, info: nothing, warn, error }, unsettledMax: UNSETTLED_MAX, recall: (key) => context.recall(key) }) // prettier-ignore
 }

@@ -1,12 +1,12 @@
 // The dead letters that SQS keeps: which queues hold them, and what going through them changes. Called by tools.ts.
 
-import { HubError, asHubError } from '../../src/sdk/index.ts'
+import { HubError } from '../../src/sdk/index.ts'
 import type { HeldLetter, LetterBox, LetterPlaces } from '../../src/sdk/index.ts'
-import { warnOf } from './access.ts'
+import { eachTopic, findLookable } from './access.ts'
 import type { Access } from './access.ts'
 import { HIDE_S, LetterPlace } from './letter-place.ts'
 import type { Lookable } from './looker.ts'
-import { findQueue, locateQueue, parsePolicy, queueAttributes } from './queues.ts'
+import { findQueue } from './queues.ts'
 
 /**
  * Ends `access` with it. @returns undefined when under this configuration, or by their redrive policies, none of the topics
@@ -23,9 +23,8 @@ export async function openLetterBox(
   if (names.length === 0) return undefined
   const queues = new Map<string, Lookable>()
   for (const name of names) {
-    const address = await locateQueue(name, access.queues, signal)
-    const { RedrivePolicy: policy } = await queueAttributes(address, ['RedrivePolicy'], access.queues, signal)
-    queues.set(address.url, { ...address, topic: address.name, receivesMax: parsePolicy(policy)?.receivesMax })
+    const queue = await findLookable(name, access, signal)
+    queues.set(queue.url, { ...queue, topic: queue.name })
   }
   return boxOf([...queues.values()], access)
 }
@@ -41,22 +40,9 @@ async function deadLetterQueues(
   if (topics.length === 0)
     throw new HubError('HUB_USAGE', 'which queues hold dead letters is not known, since no function has a topic', { hint: 'Name the dead-letter queue with --place.' }) // prettier-ignore
   const options = { ...access.queues, config: { ...access.config, deadLetters: 'auto' as const } }
-  const found = new Set<string>()
-  const problems: HubError[] = []
-  for (const topic of new Set(topics))
-    try {
-      const { letters } = await findQueue(topic, options, signal)
-      if (letters !== undefined) found.add(letters.url)
-    } catch (error) {
-      signal.throwIfAborted()
-      const problem = asHubError(error)
-      if (problem.code !== 'HUB_SOURCE_FORBIDDEN') throw problem
-      problems.push(problem)
-    }
-  const [first] = problems
-  if (first !== undefined && found.size === 0) throw first
-  for (const problem of problems) warnOf(access.context.log, 'sqs.not-looked-at', problem)
-  return [...found]
+  const urlOf = async (topic: string): Promise<string | undefined> =>
+    (await findQueue(topic, options, signal)).letters?.url
+  return [...new Set(await eachTopic(topics, urlOf, access, signal))]
 }
 
 function boxOf(queues: readonly Lookable[], access: Access): LetterBox {

@@ -1,12 +1,11 @@
 // What `dry-run` sees of queues, one looker for each, and what it must say before it begins. Called by tools.ts.
 
-import { HubError, asHubError } from '../../src/sdk/index.ts'
-import type { EventMessage, Peek, Subscription } from '../../src/sdk/index.ts'
-import { warnOf } from './access.ts'
+import { asHubError } from '../../src/sdk/index.ts'
+import type { EventMessage, HubError, Peek, Subscription } from '../../src/sdk/index.ts'
+import { eachTopic, findLookable, warnOf } from './access.ts'
 import type { Access } from './access.ts'
 import { Looker, RECEIVES_LEFT } from './looker.ts'
 import type { Lookable } from './looker.ts'
-import { locateQueue, parsePolicy, queueAttributes } from './queues.ts'
 
 /** One receive each for the look, for nobody taking it meanwhile, and for the hub. */
 const RECEIVES_MIN = 3
@@ -33,30 +32,10 @@ async function findQueues(
   wanted: readonly Subscription[],
   signal: AbortSignal,
 ): Promise<readonly Lookable[]> {
-  const found = new Map<string, Lookable>()
-  const problems: HubError[] = []
-  for (const topic of new Set(wanted.flatMap((one) => (one.kind === 'topic' ? [one.topic] : []))))
-    try {
-      const queue = await findQueue(topic, access, signal)
-      // Under two topics the same messages would be shown twice.
-      if (!found.has(queue.url)) found.set(queue.url, queue)
-    } catch (error) {
-      signal.throwIfAborted()
-      const problem = asHubError(error)
-      if (problem.code !== 'HUB_SOURCE_FORBIDDEN') throw problem
-      problems.push(problem)
-    }
-  const [first] = problems
-  if (first !== undefined && found.size === 0) throw first
-  for (const problem of problems) warnOf(access.context.log, 'sqs.not-looked-at', problem)
-  return [...found.values()]
-}
-
-async function findQueue(topic: string, { queues }: Access, signal: AbortSignal): Promise<Lookable> {
-  const address = await locateQueue(topic, queues, signal)
-  // Not known, it could be our receive that moves a message away.
-  const { RedrivePolicy: policy } = await queueAttributes(address, ['RedrivePolicy'], queues, signal)
-  return { ...address, receivesMax: parsePolicy(policy)?.receivesMax }
+  const topics = wanted.flatMap((one) => (one.kind === 'topic' ? [one.topic] : []))
+  const queues = await eachTopic(topics, (topic) => findLookable(topic, access, signal), access, signal)
+  // Under two topics the same messages would be shown twice.
+  return queues.filter(({ url }, index) => queues.findIndex((one) => one.url === url) === index)
 }
 
 function isLookable({ receivesMax }: Lookable): boolean {

@@ -8,16 +8,16 @@ import { storeBox } from '../delivery/letter-box.ts'
 import type { LetterFilter } from '../delivery/letter-box.ts'
 import { buildWiring } from '../discovery/index.ts'
 import type { Wiring } from '../discovery/index.ts'
-import { readHubConfig } from '../hub/config.ts'
 import type { HubConfig } from '../hub/config.ts'
 import { instanceNamed, wiringOptions } from '../hub/options.ts'
 import { openTools } from '../hub/tools.ts'
 import { HubError, systemClock } from '../sdk/index.ts'
 import type { LetterBox } from '../sdk/index.ts'
+import { dateOf } from './numbers.ts'
 import { paint, printable, sentence } from './output.ts'
 import type { Output } from './output.ts'
 import { personLog } from './person-log.ts'
-import { functionsOfGateway } from './commands/sources.ts'
+import { configOf, functionsOfGateway } from './commands/sources.ts'
 
 /** Of every command about dead letters. */
 export interface PlaceOptions {
@@ -53,8 +53,8 @@ export async function openBox(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<OpenBox> {
-  const { config: file, broker, place = [] } = options
-  const config = await readHubConfig({ env, ...(file === undefined ? { types: broker === undefined ? [] : [broker] } : { file }) }) // prettier-ignore
+  const { broker, place = [] } = options
+  const config = await configOf(options, env, () => (broker === undefined ? [] : [broker]))
   let wiring: Promise<Wiring> | undefined
   const askWiring = (): Promise<Wiring> => (wiring ??= functionsOfGateway(config).then(({ snapshot }) => buildWiring(snapshot, wiringOptions(config)))) // prettier-ignore
   if (broker === undefined) {
@@ -99,8 +99,7 @@ function topicsOf(wiring: Wiring, instance: string): readonly string[] {
 
 /** @throws HubError HUB_USAGE */
 export function filterOf({ function: name, topic, connector, before }: ChoiceOptions): LetterFilter {
-  const beforeMs = before === undefined ? undefined : Date.parse(before)
-  if (Number.isNaN(beforeMs)) throw new HubError('HUB_USAGE', `--before ${before} is not a date`, { hint: 'Write an ISO date such as 2026-03-29T00:00:00Z.' }) // prettier-ignore
+  const beforeMs = before === undefined ? undefined : dateOf('--before', before)
   return { function: name, topic, source: connector, beforeMs }
 }
 

@@ -52,6 +52,9 @@ export function paint(color: boolean, style: Style, text: string): string {
   return color ? styleText(style, text, { validateStream: false }) : text
 }
 
+/** Of a terminal: what is drawn next takes the place of the line. */
+export const CLEAR_LINE = '\r\u001B[K'
+
 const ESCAPE = String.fromCharCode(27)
 
 /**

@@ -1,11 +1,10 @@
 // A progress bar on one line of standard error, on a terminal only.
 
-import { paint } from './output.ts'
+import { CLEAR_LINE, paint } from './output.ts'
 import type { Output } from './output.ts'
 
 const WIDTH = 24
 const REDRAW_MS = 100
-const CLEAR_LINE = '\r\u001B[K'
 
 export class Progress implements Disposable {
   readonly #output: Output
@@ -31,8 +30,9 @@ export class Progress implements Disposable {
     this.#output.warn(`${CLEAR_LINE}${bar} ${done} of ${this.#total} ${this.#noun}, ${perSecond}/s`)
   }
 
-  /** Removes the bar, so that what follows stands alone. */
+  /** Removes the bar, so that what follows stands alone. Idempotent. */
   [Symbol.dispose](): void {
     if (this.#drawnAt > -Infinity) this.#output.warn(CLEAR_LINE)
+    this.#drawnAt = -Infinity
   }
 }

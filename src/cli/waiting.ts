@@ -2,14 +2,13 @@
 
 import { systemClock } from '../sdk/index.ts'
 import type { Clock, ClockTimer } from '../sdk/index.ts'
-import { paint, printable } from './output.ts'
+import { CLEAR_LINE, paint, printable } from './output.ts'
 import type { Output } from './output.ts'
 
 /** What is there at once needs no announcement. */
 const FIRST_MS = 300
 const REDRAW_MS = 1000
 const NAMES_MAX = 5
-const CLEAR_LINE = '\r\u001B[K'
 
 export class Waiting implements Disposable {
   readonly #output: Output

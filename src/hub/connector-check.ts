@@ -2,8 +2,8 @@
 // nothing, changes nothing there. Called by `doctor`.
 
 import type { Wiring } from '../discovery/index.ts'
-import { ERROR_CODES, HubError, formatDuration, orAborted, systemClock } from '../sdk/index.ts'
-import type { ProbeReport, SourceContext, TopicReport } from '../sdk/index.ts'
+import { ERROR_CODES, HubError, detachedContext, formatDuration, orAborted, systemClock } from '../sdk/index.ts'
+import type { ProbeReport, SourceLog, TopicReport } from '../sdk/index.ts'
 import { failedCheck } from './checkup.ts'
 import type { Check } from './checkup.ts'
 import type { InstanceConfig } from './config.ts'
@@ -16,6 +16,8 @@ export interface ConnectorCheckOptions {
   readonly say: (...checks: readonly Check[]) => void
 }
 
+const nothing = (): void => undefined
+const SILENT: SourceLog = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 /** So long a broker is not asked, because the topics to ask it for may come. */
 const WIRING_WAIT_MS = 1000
 
@@ -79,7 +81,10 @@ function topicCheck(
 
 async function probe(instance: InstanceConfig, topics: readonly string[], timeoutMs: number): Promise<ProbeReport> {
   const connector = await loadConnector(instance.settings.type)
-  const source = connector.create(instance.source, contextOf(instance.name))
+  const source = connector.create(
+    instance.source,
+    detachedContext({ instance: instance.name, clock: systemClock, log: SILENT }),
+  )
   const limit = new AbortController()
   const timer = systemClock.after(timeoutMs, () => limit.abort(silent(timeoutMs)))
   try {
@@ -94,26 +99,4 @@ function silent(timeoutMs: number): HubError {
   return new HubError('HUB_SOURCE_UNREACHABLE', `no answer within ${formatDuration(timeoutMs)}`, {
     hint: 'Check the address and port, and whether the broker expects TLS there; a firewall that drops packets looks like this too.',
   })
-}
-
-/** For a source that is only asked. */
-function contextOf(instance: string): SourceContext {
-  const nothing = (): void => undefined
-  const kept = new Map<string, string>()
-  return {
-    instance,
-    clock: systemClock,
-    log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-    state: {
-      get: (key) => Promise.resolve(kept.get(key)),
-      set: (key, value) => Promise.resolve(void kept.set(key, value)),
-      delete: (key) => Promise.resolve(void kept.delete(key)),
-    },
-    inbox: () => {
-      throw new HubError('HUB_INTERNAL', 'a source that is only asked has no inbox')
-    },
-    unsettledMax: 1,
-    counter: () => ({ add: nothing }),
-    gauge: nothing,
-  }
 }

@@ -1,13 +1,13 @@
 // `cron next --simulate-down`: what the missed-run policies do to the fires of a schedule while its hub is away.
 
-import { CATCH_UP_DEFAULTS, HubError, formatDuration, jitterOf, missedFires, parseDuration } from '../../sdk/index.ts'
+import { CATCH_UP_DEFAULTS, HubError, formatDuration, jitterOf, missedFires } from '../../sdk/index.ts'
 import type { CatchUpPolicy, OverlapPolicy, Schedule, UpcomingFire } from '../../sdk/index.ts'
 import { timeZone, wallClock } from '../../sdk/time-zone.ts'
 import type { TimeZone } from '../../sdk/time-zone.ts'
 import { absenceOf } from '../away-window.ts'
 import { simulateAbsence } from '../away.ts'
 import type { Absence, AwaySettings, Fate, Fates } from '../away.ts'
-import { wholeNumber } from '../numbers.ts'
+import { durationOf, wholeNumber } from '../numbers.ts'
 import { EXIT, counted, table } from '../output.ts'
 import type { Output } from '../output.ts'
 
@@ -64,15 +64,17 @@ export function cronAway(
 
 function settingsOf(schedule: Schedule, options: AwayOptions): Omit<AwaySettings, 'catchUp'> {
   const overlap = options.overlap === undefined ? 'allow' : oneOf('--overlap', options.overlap, OVERLAPS)
-  const jitterMs = duration('--jitter', options.jitter ?? '0')
+  const jitterMs = durationOf('--jitter', options.jitter ?? '0', { example: '90s' })
   if (jitterMs > 0 && options.function === undefined)
     throw usage('--jitter needs --function: how much of the jitter a schedule is delayed by goes by the name of the function and the expression', 'Add for example --function report.openfaas-fn.') // prettier-ignore
   return {
     overlap,
     // As annotations are read.
     jitterMs: jitterOf({ function: options.function ?? '', expression: schedule.expression.replaceAll(/\s+/g, ' '), jitterMs }), // prettier-ignore
-    takesMs: duration('--takes', options.takes ?? '0'),
-    catchUpWindow: duration('--catch-up-window', options.catchUpWindow ?? CATCH_UP_DEFAULTS.catchUpWindow),
+    takesMs: durationOf('--takes', options.takes ?? '0', { example: '90s' }),
+    catchUpWindow: durationOf('--catch-up-window', options.catchUpWindow ?? CATCH_UP_DEFAULTS.catchUpWindow, {
+      example: '90s',
+    }),
     catchUpMax: wholeNumber('--catch-up-max', options.catchUpMax ?? String(CATCH_UP_DEFAULTS.catchUpMax)),
   }
 }
@@ -189,12 +191,6 @@ function document(
     totals: byPolicy((column) => countsOf(rows, column)),
     fires: rows.map(({ atMs, local, fires, note, fates }) => ({ at: iso(atMs), local, fires, note, catchUp: fires ? byPolicy((column) => (fates[column] ?? []).map(fate)) : undefined })), // prettier-ignore
   }
-}
-
-function duration(name: string, value: string): number {
-  const ms = parseDuration(value)
-  if (ms === undefined || ms < 0) throw usage(`${name} ${value} is not a duration`, `Write for example ${name} 90s.`)
-  return ms
 }
 
 function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {

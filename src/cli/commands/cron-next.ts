@@ -1,6 +1,7 @@
 // `cron next`: the coming fires of an expression, with what the change of clocks does to them.
 
 import { HubError, parseSchedule } from '../../sdk/index.ts'
+import { dateOf } from '../numbers.ts'
 import { EXIT, table } from '../output.ts'
 import type { Output } from '../output.ts'
 import { cronAway } from './cron-away.ts'
@@ -24,11 +25,7 @@ export function cronNext(expression: string, options: CronNextOptions, output: O
     throw new HubError('HUB_USAGE', `--count ${options.count} is not a whole number from 1 to ${COUNT_MAX}`, {
       hint: 'Write for example --count 5.',
     })
-  const fromMs = options.from === undefined ? nowMs : Date.parse(options.from)
-  if (Number.isNaN(fromMs))
-    throw new HubError('HUB_USAGE', `--from ${options.from} is not a date`, {
-      hint: 'Write an ISO date such as 2026-03-29T00:00:00Z.',
-    })
+  const fromMs = options.from === undefined ? nowMs : dateOf('--from', options.from)
   const schedule = parseSchedule(expression, options.zone === undefined ? {} : { defaultZone: options.zone })
   if (options.simulateDown !== undefined) return cronAway(schedule, options, count, fromMs, output)
   const idle = OF_AWAY.find((one) => options[one] !== undefined)

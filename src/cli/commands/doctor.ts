@@ -4,15 +4,15 @@ import { buildWiring } from '../../discovery/index.ts'
 import type { Wiring } from '../../discovery/index.ts'
 import { checkClock, checkState, failedCheck } from '../../hub/checkup.ts'
 import type { Check } from '../../hub/checkup.ts'
-import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
 import { checkConnector } from '../../hub/connector-check.ts'
 import { wiringOptions } from '../../hub/options.ts'
-import { HubError, parseDuration, redactUrl } from '../../sdk/index.ts'
+import { redactUrl } from '../../sdk/index.ts'
+import { durationOf } from '../numbers.ts'
 import { EXIT, counted, paint, printable, sentence } from '../output.ts'
 import type { Output, Style } from '../output.ts'
 import { Waiting } from '../waiting.ts'
-import { functionsOf } from './sources.ts'
+import { configOf, functionsOf } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
 export interface DoctorOptions extends SourceOptions {
@@ -36,13 +36,9 @@ export async function doctor(
   output: Output,
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const timeoutMs = timeoutOf(options)
+  const timeoutMs = durationOf('--timeout', options.timeout ?? TIMEOUT, { minMs: 1, example: TIMEOUT })
   // prettier-ignore
-  const config = await readHubConfig({
-    env,
-    ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
-    ...(options.config === undefined ? { types } : { file: options.config }),
-  })
+  const config = await configOf(options, env, () => types)
   const isText = options.json !== true
   using waiting = new Waiting(output, isText)
   const report = new Report((check) => {
@@ -57,12 +53,6 @@ export async function doctor(
   else output.write(`${JSON.stringify({ checks }, null, 2)}\n`)
   if (failed.length === 0) return EXIT.ok
   return failed.every(({ code }) => UNREACHABLE.includes(code)) ? EXIT.unreachable : EXIT.problems
-}
-
-function timeoutOf({ timeout = TIMEOUT }: DoctorOptions): number {
-  const ms = parseDuration(timeout)
-  if (ms === undefined || ms < 1) throw new HubError('HUB_USAGE', `--timeout ${timeout} is not a duration`, { hint: `Write for example --timeout ${TIMEOUT}.` }) // prettier-ignore
-  return ms
 }
 
 /** Each thing that is checked has a place; results come in any order, and are listed in that of the places. */

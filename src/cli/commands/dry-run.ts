@@ -2,20 +2,19 @@
 
 import { buildWiring } from '../../discovery/index.ts'
 import type { Wiring } from '../../discovery/index.ts'
-import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig, InstanceConfig } from '../../hub/config.ts'
 import { chosenInstances, wiringOptions } from '../../hub/options.ts'
 import { openTools } from '../../hub/tools.ts'
-import { HubError, parseDuration, systemClock } from '../../sdk/index.ts'
+import { systemClock } from '../../sdk/index.ts'
 import type { EventMessage } from '../../sdk/index.ts'
-import { wholeNumber } from '../numbers.ts'
+import { durationOf, wholeNumber } from '../numbers.ts'
 import { EXIT, errorLine, exitCode } from '../output.ts'
 import type { Output } from '../output.ts'
 import { personLog } from '../person-log.ts'
 import { Preview, jsonReport, textReport } from '../preview.ts'
 import type { Report } from '../preview.ts'
 import { interruption } from '../signals.ts'
-import { functionsOf } from './sources.ts'
+import { configOf, functionsOf } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
 export interface DryRunOptions extends SourceOptions {
@@ -32,9 +31,8 @@ export async function dryRun(
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
   const eventsMax = options.count === undefined ? Infinity : wholeNumber('--count', options.count)
-  const forMs = parseDuration(options.for)
-  if (forMs === undefined) throw new HubError('HUB_USAGE', `--for ${options.for} is not a duration`, { hint: 'Write for example --for 30s.' }) // prettier-ignore
-  const config = await configOf(names, options, env)
+  const forMs = durationOf('--for', options.for, { example: '30s' })
+  const config = chosenInstances(await configOf(options, env, () => names), names)
   const { snapshot } = await functionsOf(options, config, env)
   const wiring = buildWiring(snapshot, wiringOptions(config))
   const report = options.json === true ? jsonReport(output) : textReport(output)
@@ -93,17 +91,4 @@ async function lookAt(
     output.warn(errorLine(error, output.warnColor))
     return exitCode(error)
   }
-}
-
-async function configOf(
-  names: readonly string[],
-  { config: file, gateway }: DryRunOptions,
-  env: NodeJS.ProcessEnv,
-): Promise<HubConfig> {
-  const config = await readHubConfig({
-    env,
-    ...(gateway === undefined ? {} : { gatewayUrl: gateway }),
-    ...(file === undefined ? { types: names } : { file }),
-  })
-  return chosenInstances(config, names)
 }

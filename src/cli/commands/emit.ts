@@ -1,6 +1,5 @@
 // `emit`: publishes test events to the real broker of a connector, so that nobody needs the clients of all of them.
 
-import { readHubConfig } from '../../hub/config.ts'
 import { instanceNamed } from '../../hub/options.ts'
 import { openTools } from '../../hub/tools.ts'
 import { HubError, sleep, systemClock } from '../../sdk/index.ts'
@@ -12,6 +11,7 @@ import type { Output } from '../output.ts'
 import { personLog } from '../person-log.ts'
 import { Progress } from '../progress.ts'
 import { interruption } from '../signals.ts'
+import { configOf } from './sources.ts'
 
 export interface EmitOptions {
   readonly config?: string
@@ -32,7 +32,7 @@ export async function emit(
   output: Output,
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const { config: file, key, contentType } = options
+  const { key, contentType } = options
   const count = wholeNumber('--count', options.count)
   const perSecond = options.rate === undefined ? undefined : ratePerSecond(options.rate)
   const event: OutgoingEvent = {
@@ -42,7 +42,7 @@ export async function emit(
     ...(key === undefined ? {} : { key }),
     ...(contentType === undefined ? {} : { contentType }),
   }
-  const config = await readHubConfig({ env, ...(file === undefined ? { types: [name] } : { file }) })
+  const config = await configOf(options, env, () => [name])
   const instance = instanceNamed(config, name)
   const tools = await openTools(config, instance, personLog(output))
   if (tools.emitter === undefined)

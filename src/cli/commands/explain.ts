@@ -1,7 +1,6 @@
 // `explain`: why an event does or does not trigger each function. Reads the wiring as `plan` does; invokes nothing.
 
 import { buildWiring, explainEvent } from '../../discovery/index.ts'
-import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig, InstanceConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/options.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
@@ -15,7 +14,7 @@ import { ageText, connectorHoldUps, functionHoldUps, openCallText } from '../hol
 import { getEvents, getOpenWork } from '../hub-address.ts'
 import { EXIT, counted, paint, printable } from '../output.ts'
 import type { Output } from '../output.ts'
-import { functionsOf } from './sources.ts'
+import { configOf, functionsOf } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
 export interface ExplainOptions extends SourceOptions {
@@ -38,12 +37,10 @@ const DEFAULT_HUB = 'http://127.0.0.1:8081'
 export async function explain(options: ExplainOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
   if (options.event !== undefined) return await explainPast(options.event, options, output)
   const given = await eventOf(options)
-  const { config: file, gateway } = options
-  const config = await readHubConfig({
-    env,
-    ...(gateway === undefined ? {} : { gatewayUrl: gateway }),
-    ...(file === undefined ? { types: [...(await selfContainedTypes()), ...(given.connector === undefined ? [] : [given.connector])] } : { file }), // prettier-ignore
-  })
+  const config = await configOf(options, env, async () => [
+    ...(await selfContainedTypes()),
+    ...(given.connector === undefined ? [] : [given.connector]),
+  ])
   const instance = instanceOf(config, given.connector)
   const { snapshot } = await functionsOf(options, config, env)
   const message: EventMessage = {

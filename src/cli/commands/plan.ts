@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 
 import { buildWiring, diffWirings, reachFindings, viewWiring } from '../../discovery/index.ts'
 import type { Finding, FixedReads, Wiring } from '../../discovery/index.ts'
-import { checkHubConfig, readHubConfig } from '../../hub/config.ts'
+import { checkHubConfig } from '../../hub/config.ts'
 import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/options.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
@@ -13,7 +13,7 @@ import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
 import { changesText } from './plan-changes.ts'
 import { planText, readPlan } from './plan-file.ts'
-import { functionsOf, functionsOfStacks } from './sources.ts'
+import { configOf, functionsOf, functionsOfStacks } from './sources.ts'
 import type { SourceOptions } from './sources.ts'
 
 export interface PlanOptions extends SourceOptions {
@@ -25,11 +25,7 @@ export interface PlanOptions extends SourceOptions {
 
 /** @throws HubError when the configuration or the functions cannot be read */
 export async function plan(options: PlanOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
-  const config = await readHubConfig({
-    env,
-    ...(options.gateway === undefined ? {} : { gatewayUrl: options.gateway }),
-    ...(options.config === undefined ? { types: await selfContainedTypes() } : { file: options.config }),
-  })
+  const config = await configOf(options, env, selfContainedTypes)
   const { snapshot, findings } = await functionsOf(options, config, env)
   const wiring = buildWiring(snapshot, wiringOptions(config))
   const all = [...findings, ...wiring.findings, ...reachFindings(wiring, fixedReads(config))]

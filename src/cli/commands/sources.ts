@@ -2,6 +2,7 @@
 
 import { GatewayListing, readStackFile } from '../../discovery/index.ts'
 import type { Finding, Snapshot } from '../../discovery/index.ts'
+import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
 import { VERSION } from '../../telemetry/version.ts'
 import { systemClock } from '../../sdk/index.ts'
@@ -17,6 +18,23 @@ export interface SourceOptions {
   readonly config?: string
   readonly stack?: readonly string[]
   readonly gateway?: string
+}
+
+/**
+ * That of the file, with another gateway where one is named; without a file what the environment says of some connectors.
+ * @param typesOf asked only then
+ * @throws HubError HUB_CONFIG_INVALID, HUB_CONFIG_UNREADABLE
+ */
+export async function configOf(
+  { config: file, gateway }: Pick<SourceOptions, 'config' | 'gateway'>,
+  env: NodeJS.ProcessEnv,
+  typesOf: () => readonly string[] | Promise<readonly string[]>,
+): Promise<HubConfig> {
+  return await readHubConfig({
+    env,
+    ...(gateway === undefined ? {} : { gatewayUrl: gateway }),
+    ...(file === undefined ? { types: await typesOf() } : { file }),
+  })
 }
 
 /** Of the stack files where some are named, else of the gateway. @throws HubError */
