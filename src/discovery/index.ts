@@ -1,4 +1,4 @@
-// What the rest of the hub uses of discovery.
+// What the rest of the hub uses of discovery, but for gateway.ts.
 
 export * from './annotation-table.ts'
 export * from './annotations.ts'
@@ -6,11 +6,10 @@ export * from './explain.ts'
 export * from './filter.ts'
 export * from './finding.ts'
 export * from './function.ts'
-export * from './gateway-listing.ts'
-export * from './gateway-watcher.ts'
 export * from './namespace-filter.ts'
 export * from './reach.ts'
 export * from './stack-file.ts'
 export * from './stack-watcher.ts'
 export * from './wiring.ts'
 export * from './wiring-diff.ts'
+export * from './yaml-file.ts'

@@ -2,7 +2,14 @@
 // Filled by wiring.ts, then only read; knows nothing of annotations' syntax.
 
 import { TopicIndex } from '../sdk/index.ts'
-import type { EventMessage, ScheduleSubscription, Subscription, Trigger, TriggerSettings } from '../sdk/index.ts'
+import type {
+  EventMessage,
+  ScheduleSubscription,
+  Subscription,
+  TopicSyntax,
+  Trigger,
+  TriggerSettings,
+} from '../sdk/index.ts'
 import type { FunctionAnnotations } from './annotations.ts'
 import type { FunctionInfo } from './function.ts'
 import type { InstanceWiring, WiringInstance } from './wiring.ts'
@@ -12,12 +19,6 @@ const MATCHES_CACHED_MAX = 4096
 /** Longer topics are looked up each time, so that the cache stays small whatever a broker carries. */
 const CACHED_TOPIC_CHARS_MAX = 512
 
-interface Entry {
-  readonly trigger: Trigger
-  /** Place of the function in the listing. */
-  readonly order: number
-}
-
 const NONE: readonly Trigger[] = []
 
 export class InstanceBuilder {
@@ -26,26 +27,23 @@ export class InstanceBuilder {
   readonly #triggers: Trigger[] = []
   readonly #topics = new Set<string>()
   readonly #schedules: ScheduleSubscription[] = []
-  readonly #index: TopicIndex<Entry>
   readonly #byFunction = new Map<string, readonly Trigger[]>()
-  #order = 0
 
   constructor(instance: WiringInstance, defaults: TriggerSettings) {
     this.instance = instance
     this.#defaults = defaults
-    this.#index = new TopicIndex(instance.topicSyntax)
   }
 
   /** @returns the first of the new triggers, which share their settings */
   addTopics(info: FunctionInfo, annotations: FunctionAnnotations, topics: ReadonlySet<string>): Trigger {
     const settings = annotations.settings('topic', this.#defaults)
-    const order = this.#order++
-    const added = [...topics].map((pattern): Trigger => ({ function: info.fullName, pattern, settings }))
-    for (const trigger of added) {
-      this.#topics.add(trigger.pattern)
-      this.#index.add(trigger.pattern, { trigger, order })
+    const added: Trigger[] = []
+    for (const pattern of topics) {
+      const trigger = { function: info.fullName, pattern, settings }
+      this.#topics.add(pattern)
+      this.#triggers.push(trigger)
+      added.push(trigger)
     }
-    this.#triggers.push(...added)
     this.#byFunction.set(info.fullName, added)
     return added[0] as Trigger
   }
@@ -72,9 +70,9 @@ export class InstanceBuilder {
   }
 
   build(): InstanceWiring {
-    const { name, type, trigger } = this.instance
-    const topics = [...this.#topics].map((topic): Subscription => ({ kind: 'topic', topic }))
-    const router = new TopicRouter(this.#index, this.#byFunction)
+    const { name, type, trigger, topicSyntax } = this.instance
+    const topics = Array.from(this.#topics, (topic): Subscription => ({ kind: 'topic', topic }))
+    const router = new TopicRouter(topicSyntax, this.#triggers, this.#byFunction)
     return {
       name,
       type,
@@ -88,12 +86,17 @@ export class InstanceBuilder {
 }
 
 class TopicRouter {
-  readonly #index: TopicIndex<Entry>
+  readonly #syntax: TopicSyntax
+  readonly #triggers: readonly Trigger[]
   readonly #byFunction: ReadonlyMap<string, readonly Trigger[]>
   readonly #cache = new Map<string, readonly Trigger[]>()
+  /** Made for the first event: who only looks at the wiring does not wait for it. Values are places in the triggers. */
+  #index: TopicIndex<number> | undefined
 
-  constructor(index: TopicIndex<Entry>, byFunction: ReadonlyMap<string, readonly Trigger[]>) {
-    this.#index = index
+  /** `triggers`: those of a function stand together. */
+  constructor(syntax: TopicSyntax, triggers: readonly Trigger[], byFunction: ReadonlyMap<string, readonly Trigger[]>) {
+    this.#syntax = syntax
+    this.#triggers = triggers
     this.#byFunction = byFunction
   }
 
@@ -104,11 +107,28 @@ class TopicRouter {
   byTopic(topic: string): readonly Trigger[] {
     const cached = this.#cache.get(topic)
     if (cached !== undefined) return cached
-    const triggers = distinct(this.#index.find(topic))
+    const triggers = this.#distinct((this.#index ??= this.#indexed()).find(topic))
     if (topic.length > CACHED_TOPIC_CHARS_MAX) return triggers
     if (this.#cache.size >= MATCHES_CACHED_MAX) this.#cache.clear()
     this.#cache.set(topic, triggers)
     return triggers
+  }
+
+  #indexed(): TopicIndex<number> {
+    const index = new TopicIndex<number>(this.#syntax)
+    for (const [place, { pattern }] of this.#triggers.entries()) index.add(pattern, place)
+    return index
+  }
+
+  /** Each function once, with its most exact pattern (the index lists exact ones first), in listing order. */
+  #distinct(places: readonly number[]): readonly Trigger[] {
+    if (places.length === 0) return NONE
+    const byFunction = new Map<string, number>()
+    for (const place of places) {
+      const name = (this.#triggers[place] as Trigger).function
+      if (!byFunction.has(name)) byFunction.set(name, place)
+    }
+    return [...byFunction.values()].sort((left, right) => left - right).map((place) => this.#triggers[place] as Trigger)
   }
 
   /** The function's trigger for this topic, or its first one: a targeted event (a schedule, a redrive) needs no match. */
@@ -119,12 +139,4 @@ class TopicRouter {
     const matched = this.byTopic(topic).find((trigger) => trigger.function === target)
     return [matched ?? (own[0] as Trigger)]
   }
-}
-
-/** Each function once, with its most exact pattern (the index lists exact ones first), in listing order. */
-function distinct(entries: readonly Entry[]): readonly Trigger[] {
-  if (entries.length === 0) return NONE
-  const byOrder = new Map<number, Trigger>()
-  for (const { trigger, order } of entries) if (!byOrder.has(order)) byOrder.set(order, trigger)
-  return [...byOrder].sort(([left], [right]) => left - right).map(([, trigger]) => trigger)
 }

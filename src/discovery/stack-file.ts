@@ -3,13 +3,12 @@
 
 import { dirname, resolve } from 'node:path'
 
-import type { Node } from 'yaml'
-
 import { HubError, nearest } from '../sdk/index.ts'
 import { substituteEnv } from './env-substitution.ts'
 import type { Finding } from './finding.ts'
 import { fullFunctionName, isRoutableNamespace, type FunctionInfo, type SourcePosition } from './function.ts'
-import { YamlFile, type YamlEntry } from './yaml-reader.ts'
+import { YamlFile } from './yaml-file.ts'
+import type { YamlEntry } from './yaml-file.ts'
 
 export interface StackResources {
   readonly memory?: string
@@ -138,12 +137,13 @@ class StackReader {
     this.#at = fullName
     this.#checkKeys(fields, FUNCTION_KEYS, `${name}.`)
     const handler = this.#text(fields.get('handler'), 'handler')
+    const annotations = this.#file.entries(fields.get('annotations')?.value)
     return {
       name,
       namespace,
       fullName,
-      annotations: this.#map(fields.get('annotations'), 'annotations'),
-      positions: this.#positions(entry, fields.get('annotations')),
+      annotations: this.#map(fields.get('annotations'), 'annotations', this.#file, annotations),
+      positions: positions(entry, annotations),
       lang: this.#text(fields.get('lang'), 'lang'),
       handler: handler === undefined ? undefined : resolve(dirname(this.#file.path), handler),
       image: this.#text(fields.get('image'), 'image'),
@@ -171,12 +171,6 @@ class StackReader {
     return this.#namespace
   }
 
-  #positions(entry: YamlEntry, annotations: YamlEntry | undefined): ReadonlyMap<string, SourcePosition> {
-    const positions = new Map([['', entry.position]])
-    for (const [key, { position }] of this.#file.entries(annotations?.value) ?? []) positions.set(key, position)
-    return positions
-  }
-
   #environment(fields: ReadonlyMap<string, YamlEntry>): Readonly<Record<string, string>> {
     const environment = this.#map(fields.get('environment'), 'environment')
     const entry = fields.get('environment_file')
@@ -192,7 +186,7 @@ class StackReader {
     try {
       const file = new YamlFile(path)
       const values = file.entries(file.entries(file.root)?.get('environment')?.value)
-      if (values !== undefined) return this.#map({ position: entry.position, value: null }, 'environment', file, values)
+      if (values !== undefined) return this.#map(entry, 'environment', file, values)
       this.#find(
         'error',
         'environment_file',
@@ -214,7 +208,7 @@ class StackReader {
     given?: ReadonlyMap<string, YamlEntry>,
   ): Record<string, string> {
     const result: Record<string, string> = {}
-    if (entry === undefined || (entry.value === null && given === undefined)) return result
+    if (entry === undefined || (isEmpty(entry) && given === undefined)) return result
     const entries = given ?? file.entries(entry.value)
     if (entries === undefined)
       this.#find(
@@ -232,7 +226,7 @@ class StackReader {
   }
 
   #list(entry: YamlEntry | undefined, key: string): string[] {
-    if (entry === undefined || entry.value === null) return []
+    if (entry === undefined || isEmpty(entry)) return []
     const items = this.#file.items(entry.value)
     if (items === undefined) {
       this.#find('error', key, `${key} must be a list; it is left out`, 'Write one "- value" a line.', entry.position)
@@ -258,7 +252,7 @@ class StackReader {
   /** A text with the environment filled in; undefined where there is none or it is wrong. */
   #text(entry: YamlEntry | undefined, key: string, file = this.#file): string | undefined {
     if (entry === undefined) return undefined
-    const text = file.text(entry.value satisfies Node | null)
+    const text = file.text(entry.value)
     if (text === undefined) {
       this.#find(
         'error',
@@ -314,6 +308,19 @@ class StackReader {
     const prefix = this.#at === '' || message.startsWith('function ') ? '' : `${this.#at}: `
     this.#findings.push({ level, code, function: this.#at, annotation, message: prefix + message, hint, position })
   }
+}
+
+function positions(
+  { position: own }: YamlEntry,
+  annotations: ReadonlyMap<string, YamlEntry> = new Map(),
+): ReadonlyMap<string, SourcePosition> {
+  const places = new Map([['', own]])
+  for (const [key, { position }] of annotations) places.set(key, position)
+  return places
+}
+
+function isEmpty({ value }: YamlEntry): boolean {
+  return value.kind === 'text' && value.text === null
 }
 
 function unreadable({ file, line, column }: SourcePosition, what: string): HubError {

@@ -3,9 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { LineCounter, isMap, parseDocument } from 'yaml'
-import type { Document } from 'yaml'
-
+import { YamlFile } from '../discovery/index.ts'
 import { HubError, Secret, checkConfig, errorText, problemText, termsOf } from '../sdk/index.ts'
 import type { ConfigOf, ConfigProblem, Fields, Manifest, Terms, TriggerSettings } from '../sdk/index.ts'
 import { hubFields, instanceFields } from './config-fields.ts'
@@ -69,8 +67,8 @@ export interface ReadConfigOptions {
 export async function checkHubConfig(
   options: ReadConfigOptions,
 ): Promise<{ readonly config: HubConfig | undefined; readonly findings: readonly ConfigFinding[] }> {
-  const file = options.file === undefined ? undefined : readYaml(options.file)
-  const root: Record<string, unknown> = { ...file?.root }
+  const file = options.file === undefined ? undefined : new YamlFile(options.file)
+  const root: Record<string, unknown> = file === undefined ? {} : { ...readRoot(file) }
   if (options.gatewayUrl !== undefined) root['gateway'] = { ...(root['gateway'] as object), url: options.gatewayUrl }
   if (options.stateDir !== undefined) root['stateDir'] = options.stateDir
   if (options.admin !== undefined) root['admin'] = options.admin
@@ -91,7 +89,10 @@ export async function checkHubConfig(
     else configured.push(instance)
   }
   const auth = hub.config === undefined ? undefined : readAuth(hub.config, options.env, problems)
-  const findings = problems.map((problem) => ({ ...problem, ...file?.position(problem.path) }))
+  const findings = problems.map((problem): ConfigFinding => {
+    const place = file?.positionOf(problem.path)
+    return place === undefined ? problem : { ...problem, line: place.line, column: place.column }
+  })
   return {
     config:
       hub.config === undefined || problems.length > 0
@@ -133,68 +134,14 @@ export function triggerDefaults({ defaults }: HubSettings, instance?: InstanceSe
   }
 }
 
-interface YamlFile {
-  readonly root: Record<string, unknown>
-  position(path: readonly (string | number)[]): { readonly line: number; readonly column: number } | undefined
-}
-
-function readYaml(path: string): YamlFile {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${errorText(error)}`, { cause: error })
-  }
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
-  const [fault] = document.errors
-  if (fault !== undefined) {
-    const { line, col } = lines.linePos(fault.pos[0])
-    // The parser's own text goes on with an excerpt, which may hold a secret.
-    const [what] = fault.message.split(' at line ')
-    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}:${line}:${col}: ${what}`, {
-      hint: 'Correct the YAML there; values with ":", "{" or "#" need quotes.',
-    })
-  }
-  const root = plain(document, path)
-  if (root !== null && (typeof root !== 'object' || Array.isArray(root)))
-    throw new HubError(
-      'HUB_CONFIG_UNREADABLE',
-      `${path}: the file must be a mapping with keys such as gateway and connectors`,
-    )
-  return { root: (root ?? {}) as Record<string, unknown>, position: (at) => position(document, lines, at) }
-}
-
-/** Aliases are followed only now, so those without an anchor, or with far too many copies, fail here. */
-function plain(document: Document, path: string): unknown {
-  try {
-    return document.toJS()
-  } catch (error) {
-    throw new HubError('HUB_CONFIG_UNREADABLE', `${path}: ${errorText(error)}`, {
-      cause: error,
-      hint: 'Write out what the aliases (*name) stand for; a text that begins with * needs quotes.',
-    })
-  }
-}
-
-/** Of the deepest part of `path` that is in the file. */
-function position(
-  document: Document,
-  lines: LineCounter,
-  path: readonly (string | number)[],
-): { readonly line: number; readonly column: number } | undefined {
-  for (let depth = path.length; depth > 0; depth--) {
-    const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
-    if (!isMap(parent)) continue
-    const pair = parent.items.find(
-      (item) => String((item.key as { value?: unknown } | null)?.value ?? item.key) === String(path[depth - 1]),
-    )
-    const offset = (pair?.key as { range?: [number, number, number] } | undefined)?.range?.[0]
-    if (offset === undefined) continue
-    const { line, col } = lines.linePos(offset)
-    return { line, column: col }
-  }
-  return undefined
+/** @throws HubError HUB_CONFIG_UNREADABLE */
+function readRoot(file: YamlFile): Record<string, unknown> {
+  const root = file.values() ?? {}
+  if (typeof root === 'object' && !Array.isArray(root)) return root as Record<string, unknown>
+  throw new HubError(
+    'HUB_CONFIG_UNREADABLE',
+    `${file.path}: the file must be a mapping with keys such as gateway and connectors`,
+  )
 }
 
 function connectorsOf(

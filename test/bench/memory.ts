@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 
 import type { BenchBroker } from './brokers.ts'
 import { Worker } from './child.ts'
@@ -30,7 +30,7 @@ export async function measureMemory(broker: BenchBroker, functions: number): Pro
   const file = join(folder, 'hub.yaml')
   const gateway = { url: `http://127.0.0.1:${listening.port}`, rebuildInterval: '1s' }
   const connectors = { bench: broker.connector(`memory-${functions}`) }
-  writeFileSync(file, stringify({ gateway, stateDir: folder, connectors }))
+  writeFileSync(file, dump({ gateway, stateDir: folder, connectors }))
   const child = fork(join(import.meta.dirname, 'memory-hub.ts'), [file, String(functions)], {
     execArgv: ['--expose-gc'],
   })

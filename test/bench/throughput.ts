@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 
 import type { BenchBroker } from './brokers.ts'
 import { CLI, Runner, Worker } from './child.ts'
@@ -113,7 +113,7 @@ function startHub(broker: BenchBroker, name: string, gatewayUrl: string, { concu
     defaults: { concurrency },
     connectors: { bench: broker.connector(name) },
   }
-  writeFileSync(file, stringify(config))
+  writeFileSync(file, dump(config))
   const runner = new Runner([CLI, 'run', '-c', file])
   return {
     runner,

@@ -1,7 +1,9 @@
 import { describe, expect, test, vi } from 'vitest'
 
-import { GatewayListing, GatewayWatcher, globMatches, namespaceTest } from '../../src/discovery/index.ts'
-import type { GatewayWatcherOptions, Snapshot } from '../../src/discovery/index.ts'
+import { GatewayListing, GatewayWatcher } from '../../src/discovery/gateway.ts'
+import type { GatewayWatcherOptions } from '../../src/discovery/gateway.ts'
+import { globMatches, namespaceTest } from '../../src/discovery/index.ts'
+import type { Snapshot } from '../../src/discovery/index.ts'
 import { HubError, ManualClock, Secret, systemClock, type ClockTimer } from '../../src/sdk/index.ts'
 import { FakeGateway, endless, json, resetMidBody, silent, status } from './fake-gateway.ts'
 import { RecordedEvents } from './fixtures.ts'

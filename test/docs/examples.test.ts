@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { load } from 'js-yaml'
 
 import { buildWiring } from '../../src/discovery/index.ts'
 import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
@@ -163,7 +163,7 @@ describe.each(builtInTypes())('connectors/%s/README.md', (type) => {
   test.for(own.filter(({ language }) => language === 'yaml'))(
     'its annotations wire without a finding: $text',
     async ({ text }) => {
-      const { annotations } = parse(text) as { annotations: Readonly<Record<string, string>> }
+      const { annotations } = load(text) as { annotations: Readonly<Record<string, string>> }
       const { trigger, capabilities } = await loadManifest(type)
       const instance = { name: type, type, trigger, topicSyntax: capabilities.topicSyntax }
       const info = { name: 'f', namespace: '', fullName: 'f', annotations }

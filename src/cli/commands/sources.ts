@@ -1,6 +1,6 @@
 // Where commands get the functions from: stack files, or one listing of a gateway.
 
-import { GatewayListing, readStackFile } from '../../discovery/index.ts'
+import { readStackFile } from '../../discovery/index.ts'
 import type { Finding, Snapshot } from '../../discovery/index.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import type { HubConfig } from '../../hub/config.ts'
@@ -58,6 +58,7 @@ export function functionsOfStacks(paths: readonly string[], env: NodeJS.ProcessE
 /** One listing, no retries. @throws HubError HUB_DISCOVERY_FAILED, HUB_DISCOVERY_UNAUTHORIZED */
 export async function functionsOfGateway({ settings, auth }: HubConfig): Promise<Functions> {
   const { gateway } = settings
+  const { GatewayListing } = await import('../../discovery/gateway.ts')
   const listing = new GatewayListing({
     gatewayUrl: gateway.url,
     userAgent: `connector-hub/${VERSION}`,
