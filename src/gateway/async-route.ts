@@ -8,7 +8,7 @@ import type { Clock } from '../sdk/index.ts'
 import { functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import { identify } from './invocation.ts'
 import type { AsyncQueue } from './queue.ts'
-import type { GatewayLog } from './runtime/runtime.ts'
+import type { GatewayLog } from './gateway-log.ts'
 
 export interface AsyncRouteOptions {
   readonly queue: AsyncQueue

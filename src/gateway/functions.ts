@@ -3,8 +3,10 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import type { Clock } from '../sdk/index.ts'
+import type { FunctionSpec } from './function-spec.ts'
 import { fullName } from './http.ts'
-import type { FunctionRuntime, FunctionSpec } from './runtime/runtime.ts'
+import { ReplicaSet } from './replica-set.ts'
+import type { FunctionRuntime } from './runtime/runtime.ts'
 
 export class DeployedFunction {
   readonly spec: FunctionSpec
@@ -12,16 +14,16 @@ export class DeployedFunction {
   readonly fullName: string
   /** RFC 3339. */
   readonly createdAt: string
-  readonly runtime: FunctionRuntime
+  readonly replicas: ReplicaSet
   /** Of the watchdog's `max_inflight`; 0: no limit. */
   readonly inFlightMax: number
   #inFlight = 0
   #onIdle: (() => void) | undefined
 
-  constructor(spec: FunctionSpec, runtime: FunctionRuntime, createdAt: string) {
+  constructor(spec: FunctionSpec, replicas: ReplicaSet, createdAt: string) {
     this.spec = spec
     this.fullName = `${spec.name}.${spec.namespace}`
-    this.runtime = runtime
+    this.replicas = replicas
     this.createdAt = createdAt
     this.inFlightMax = Number.parseInt(spec.envVars['max_inflight'] ?? '0', 10) || 0
   }
@@ -47,7 +49,8 @@ export class DeployedFunction {
 export interface FunctionsOptions {
   readonly namespace: string
   readonly clock: Clock
-  readonly start: (spec: FunctionSpec) => FunctionRuntime
+  /** One replica; `instance` names it: `orders-1`. */
+  readonly start: (spec: FunctionSpec, instance: string) => FunctionRuntime
 }
 
 export class Functions implements AsyncDisposable {
@@ -78,7 +81,8 @@ export class Functions implements AsyncDisposable {
     const before = this.#deployed.get(name)
     if (before !== undefined && isDeepStrictEqual(before.spec, spec)) return
     const createdAt = new Date(this.#options.clock.now()).toISOString()
-    this.#deployed.set(name, new DeployedFunction(spec, this.#options.start(spec), createdAt))
+    const start = (index: number): FunctionRuntime => this.#options.start(spec, `${spec.name}-${index}`)
+    this.#deployed.set(name, new DeployedFunction(spec, new ReplicaSet(start, 1), createdAt))
     if (before !== undefined) this.#retire(before)
   }
 
@@ -91,12 +95,19 @@ export class Functions implements AsyncDisposable {
     return true
   }
 
+  /** False when there is none. */
+  scale(name: string, replicas: number): boolean {
+    const deployed = this.find(name)
+    deployed?.replicas.scale(replicas)
+    return deployed !== undefined
+  }
+
   /** Ends every function, whatever it is doing. */
   async [Symbol.asyncDispose](): Promise<void> {
     const all = [...this.#deployed.values(), ...this.#retired]
     this.#deployed.clear()
     this.#retired.clear()
-    await Promise.all(all.map(({ runtime }) => runtime[Symbol.asyncDispose]()))
+    await Promise.all(all.map(({ replicas }) => replicas[Symbol.asyncDispose]()))
   }
 
   #retire(deployed: DeployedFunction): void {
@@ -104,7 +115,7 @@ export class Functions implements AsyncDisposable {
     // Not awaited: whoever replaces a function does not wait for its longest call.
     void deployed.idle().then(async () => {
       this.#retired.delete(deployed)
-      await deployed.runtime[Symbol.asyncDispose]()
+      await deployed.replicas[Symbol.asyncDispose]()
     })
   }
 }

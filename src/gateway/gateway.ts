@@ -11,7 +11,9 @@ import { HubError, errorText, listenAt, systemClock } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
 import { enqueue } from './async-route.ts'
+import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
+import type { GatewayLog } from './gateway-log.ts'
 import { notFound, sendEmpty, sendText } from './http.ts'
 import type { Credentials } from './http.ts'
 import { invoke } from './invocation.ts'
@@ -19,13 +21,13 @@ import { GatewayMetrics } from './metrics.ts'
 import { AsyncQueue } from './queue.ts'
 import { startQueueWorker } from './queue-worker.ts'
 import type { QueueWorker } from './queue-worker.ts'
-import { NodeRuntime } from './runtime/node-runtime.ts'
-import { ProcessRuntime } from './runtime/process-runtime.ts'
 import { Reaper } from './runtime/reaper.ts'
-import type { FunctionRuntime, FunctionSpec, GatewayLog } from './runtime/runtime.ts'
+import type { FunctionRuntime } from './runtime/runtime.ts'
+import { startRuntime } from './runtime/start.ts'
 import { system } from './system-routes.ts'
 
-export type { FunctionSpec, GatewayLog } from './runtime/runtime.ts'
+export type { FunctionSpec } from './function-spec.ts'
+export type { GatewayLog } from './gateway-log.ts'
 
 export interface GatewayOptions {
   readonly host?: string
@@ -110,7 +112,9 @@ class LocalGateway implements Gateway {
       clock: this.#clock,
       start: (spec) => this.#start(spec),
     })
-    this.#metrics = new GatewayMetrics(() => Array.from(this.#functions.names, (name) => [name, 1] as const))
+    this.#metrics = new GatewayMetrics(() =>
+      Array.from(this.#functions.all, ({ fullName, replicas }) => [fullName, replicas.replicas] as const),
+    )
     this.#server = this.#createServer()
   }
 
@@ -154,7 +158,7 @@ class LocalGateway implements Gateway {
   }
 
   async warm(name: string): Promise<void> {
-    await this.#functions.find(name)?.runtime.warm()
+    await this.#functions.find(name)?.replicas.warm()
   }
 
   close(): Promise<void> {
@@ -199,14 +203,16 @@ class LocalGateway implements Gateway {
   }
 
   #start(spec: FunctionSpec): FunctionRuntime {
-    const { runtime } = spec
-    const shared = { spec, reaper: this.#reaper, log: this.#options.log }
-    switch (runtime.kind) {
-      case 'node':
-        return new NodeRuntime({ ...shared, runtime, socketDirectory: this.#socketDirectory })
-      case 'process':
-        return new ProcessRuntime({ ...shared, runtime })
-    }
+    const { log } = this.#options
+    return startRuntime({
+      spec,
+      socketDirectory: this.#socketDirectory,
+      reaper: this.#reaper,
+      log: {
+        output: (line) => log.functionOutput(spec.name, line),
+        lifecycle: (line) => log.lifecycle(spec.name, line),
+      },
+    })
   }
 
   #createServer(): Server {

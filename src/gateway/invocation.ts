@@ -11,10 +11,11 @@ import { errorText } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
 import type { DeployedFunction, Functions } from './functions.ts'
+import type { GatewayLog } from './gateway-log.ts'
 import { forwardable, functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { RuntimeFailure } from './runtime/runtime.ts'
-import type { GatewayLog, RuntimeAnswer } from './runtime/runtime.ts'
+import type { RuntimeAnswer } from './runtime/runtime.ts'
 
 export interface InvocationOptions {
   readonly functions: Functions
@@ -91,7 +92,7 @@ async function answer(
   const left = new AbortController()
   response.once('close', () => left.abort(new Error('the caller left')))
   try {
-    const answered = await deployed.runtime.call({
+    const answered = await deployed.replicas.call({
       method: request.method ?? 'POST',
       path,
       headers: identity.forwarded,

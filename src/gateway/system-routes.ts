@@ -62,7 +62,7 @@ function describe(name: string, query: URLSearchParams, { functions, namespace }
 }
 
 /** The status object: what is empty is left out, and so is a count of 0. */
-function status({ spec, createdAt }: DeployedFunction, invocationCount: number): unknown {
+function status({ spec, createdAt, replicas: set }: DeployedFunction, invocationCount: number): unknown {
   const { name, namespace, image, envProcess, envVars, labels, annotations } = spec
   return {
     name,
@@ -72,8 +72,8 @@ function status({ spec, createdAt }: DeployedFunction, invocationCount: number):
     ...unlessEmpty({ envVars, labels, annotations }),
     ...(invocationCount > 0 ? { invocationCount } : {}),
     // A function whose process is not started is ready all the same: the next call starts it.
-    replicas: 1,
-    availableReplicas: 1,
+    ...(set.replicas > 0 ? { replicas: set.replicas } : {}),
+    ...(set.availableReplicas > 0 ? { availableReplicas: set.availableReplicas } : {}),
     createdAt,
   }
 }

@@ -86,10 +86,10 @@ describe('dev', () => {
 
   test('a function that cannot run here is named, the others run', async () => {
     const stack = join(folder, 'python.yaml')
-    writeFileSync(stack, 'functions:\n  py:\n    lang: python3\n    handler: ./py\n    annotations: { topic: a }\n')
+    writeFileSync(stack, 'functions:\n  go:\n    lang: golang\n    handler: ./go\n    annotations: { topic: a }\n')
     await using dev = new CliProcess(['dev', stack, '--port', '0'])
     await dev.says(
-      /py\.openfaas-fn is not run: the bundled gateway runs lang node\* and any fprocess, not lang python3/,
+      /go\.openfaas-fn is not run: the bundled gateway runs lang node\* and python\*, and any fprocess, not lang golang/,
     )
     await dev.says(/Wired 1 trigger of 1 function/)
     dev.signal('SIGTERM')

@@ -24,7 +24,7 @@ export function nodeFunction(name: string, folder: string, parts: SpecParts = {}
 export function processFunction(name: string, command: string, parts: SpecParts = {}): FunctionSpec {
   return {
     ...specOf(name, { envProcess: command, ...parts }),
-    runtime: { kind: 'process', command, directory: join(FIXTURES, 'processes') },
+    runtime: { kind: 'process', command, directory: join(FIXTURES, 'processes'), mode: 'classic' },
   }
 }
 
@@ -37,6 +37,11 @@ function specOf(name: string, parts: SpecParts): Omit<FunctionSpec, 'runtime'> {
     envVars: {},
     labels: {},
     annotations: {},
+    secrets: [],
+    constraints: [],
+    limits: {},
+    requests: {},
+    readOnlyRootFilesystem: false,
     ...parts,
   }
 }

@@ -6,6 +6,7 @@ import { readStackFile } from '../../discovery/index.ts'
 import type { StackFunction } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
+import { Images } from '../../gateway/images.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { HubError } from '../../sdk/index.ts'
 import { EXIT } from '../output.ts'
@@ -69,39 +70,46 @@ export function portOf(text: string): number {
   return port
 }
 
-/** Stack functions as the gateway deploys them; one that cannot run here is named with the reason. @throws HubError HUB_CONFIG_UNREADABLE */
+/**
+ * Stack functions as the gateway deploys them; one that cannot run here is named with the reason. Their images are
+ * registered, so that a deployment that names one runs from the same folder.
+ * @throws HubError HUB_CONFIG_UNREADABLE
+ */
 export function functionSpecs(
   paths: readonly string[],
   env: NodeJS.ProcessEnv,
+  images = new Images({ directory: process.cwd() }),
 ): { readonly specs: readonly FunctionSpec[]; readonly problems: readonly string[] } {
   const specs: FunctionSpec[] = []
   const problems: string[] = []
   for (const path of paths) {
     for (const declared of readStackFile(path, { env, namespace: FUNCTION_NAMESPACE }).functions) {
-      const runtime = runtimeOf(declared)
-      if (typeof runtime === 'string') {
-        problems.push(`${declared.fullName} is not run: ${runtime}`)
-        continue
+      const { lang, handler } = declared
+      const said = {
+        image: declared.image ?? `local/${declared.name}`,
+        envProcess: declared.fprocess ?? '',
+        envVars: declared.environment,
       }
-      const { name, namespace, image, fprocess, environment, labels, annotations } = declared
-      specs.push({
-        name,
-        namespace,
-        image: image ?? `local/${name}`,
-        envProcess: fprocess ?? '',
-        envVars: environment,
-        labels,
-        annotations,
-        runtime,
-      })
+      images.register(said.image, { lang, handler })
+      const runtime = images.runtimeOf(said)
+      if (typeof runtime === 'string') problems.push(`${declared.fullName} is not run: ${runtime}`)
+      else specs.push({ ...specOf(declared), ...said, runtime })
     }
   }
   return { specs, problems }
 }
 
-function runtimeOf({ lang, handler, fprocess }: StackFunction): FunctionSpec['runtime'] | string {
-  if (handler === undefined) return 'it has no handler folder; set handler'
-  if (fprocess !== undefined && fprocess !== '') return { kind: 'process', command: fprocess, directory: handler }
-  if (lang?.startsWith('node') === true) return { kind: 'node', handler }
-  return `the bundled gateway runs lang node* and any fprocess, not lang ${lang ?? '(none)'}`
+function specOf(declared: StackFunction): Omit<FunctionSpec, 'image' | 'envProcess' | 'envVars' | 'runtime'> {
+  const { name, namespace, labels, annotations, secrets, constraints, limits, requests } = declared
+  return {
+    name,
+    namespace,
+    labels,
+    annotations,
+    secrets,
+    constraints,
+    limits,
+    requests,
+    readOnlyRootFilesystem: declared.readonlyRootFilesystem,
+  }
 }

@@ -20,14 +20,8 @@ import {
   onLines,
   watchdogDurationMs,
 } from './runtime.ts'
-import type {
-  FunctionRuntime,
-  FunctionSpec,
-  GatewayLog,
-  RuntimeAnswer,
-  RuntimeRequest,
-  RuntimeSpec,
-} from './runtime.ts'
+import type { FunctionSpec, RuntimeSpec } from '../function-spec.ts'
+import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 
 const RUNNER = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './node-runner.ts' : './node-runner.js', import.meta.url),
@@ -59,7 +53,7 @@ export interface NodeRuntimeOptions {
   /** Private, on a short path: a socket's path has at most about 100 bytes. */
   readonly socketDirectory: string
   readonly reaper: Reaper
-  readonly log: GatewayLog
+  readonly log: InstanceLog
 }
 
 export class NodeRuntime implements FunctionRuntime {
@@ -161,8 +155,7 @@ export class NodeRuntime implements FunctionRuntime {
     })
     const { pid } = child
     if (pid !== undefined) reaper.watch(pid)
-    for (const stream of [child.stdout, child.stderr])
-      if (stream !== null) onLines(stream, (line) => log.functionOutput(spec.name, line))
+    for (const stream of [child.stdout, child.stderr]) if (stream !== null) onLines(stream, (line) => log.output(line))
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.once('exit', (code, signal) => {
       if (pid !== undefined) {
@@ -177,7 +170,7 @@ export class NodeRuntime implements FunctionRuntime {
       if (pid === undefined) this.#ended(`could not be started in ${runtime.handler}: ${error.message}`, startedAt)
     })
     await started(child)
-    log.lifecycle(spec.name, `started, process ${pid}`)
+    log.lifecycle(`started, process ${pid}`)
     const pool = new Pool('http://function', {
       socketPath,
       connections: CONNECTIONS_MAX,
@@ -199,7 +192,7 @@ export class NodeRuntime implements FunctionRuntime {
     const waitMs = this.#crashes === 1 ? 0 : backoffMs(this.#crashes - 1, CRASH_BACKOFF)
     this.#notBefore = performance.now() + waitMs
     const rest = waitMs > 0 ? `, not before ${waitMs} ms` : ''
-    this.#options.log.lifecycle(this.#options.spec.name, `${what}; the next call starts it again${rest}`)
+    this.#options.log.lifecycle(`${what}; the next call starts it again${rest}`)
   }
 
   /** A slow call is its own affair; a blocked event loop is that of every call in the process. */
@@ -217,7 +210,7 @@ export class NodeRuntime implements FunctionRuntime {
     }
     const timer = setTimeout(() => {
       stop()
-      this.#options.log.lifecycle(this.#options.spec.name, 'killed: its event loop is blocked')
+      this.#options.log.lifecycle('killed: its event loop is blocked')
       killGroup(child.pid)
     }, PING_TIMEOUT_MS)
     child.on('message', onMessage)

@@ -14,14 +14,8 @@ import {
   onLines,
   watchdogDurationMs,
 } from './runtime.ts'
-import type {
-  FunctionRuntime,
-  FunctionSpec,
-  GatewayLog,
-  RuntimeAnswer,
-  RuntimeRequest,
-  RuntimeSpec,
-} from './runtime.ts'
+import type { FunctionSpec, RuntimeSpec } from '../function-spec.ts'
+import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>
 
@@ -33,7 +27,7 @@ export interface ProcessRuntimeOptions {
   readonly spec: FunctionSpec
   readonly runtime: Extract<RuntimeSpec, { kind: 'process' }>
   readonly reaper: Reaper
-  readonly log: GatewayLog
+  readonly log: InstanceLog
 }
 
 export class ProcessRuntime implements FunctionRuntime {
@@ -88,7 +82,7 @@ export class ProcessRuntime implements FunctionRuntime {
   }
 
   async #run(child: Child, request: RuntimeRequest): Promise<RuntimeAnswer> {
-    const { spec, log } = this.#options
+    const { log } = this.#options
     const startedAt = performance.now()
     const output = this.#collect(child)
     const execTimeoutFirst = this.#execTimeoutMs > 0 && this.#execTimeoutMs < request.timeoutMs
@@ -96,7 +90,7 @@ export class ProcessRuntime implements FunctionRuntime {
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true
-      log.lifecycle(spec.name, `killed after ${formatDuration(limitMs)}`)
+      log.lifecycle(`killed after ${formatDuration(limitMs)}`)
       killGroup(child.pid)
     }, limitMs)
     const leave = (): void => killGroup(child.pid)
@@ -129,9 +123,9 @@ export class ProcessRuntime implements FunctionRuntime {
       }
     }
     child.stdout.on('data', collect)
-    const { spec, log } = this.#options
+    const { log } = this.#options
     if (this.#combineOutput) child.stderr.on('data', collect)
-    else onLines(child.stderr, (line) => log.functionOutput(spec.name, line))
+    else onLines(child.stderr, (line) => log.output(line))
     return output
   }
 

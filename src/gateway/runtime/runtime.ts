@@ -3,24 +3,7 @@
 import type { Readable } from 'node:stream'
 
 import { parseDuration } from '../../sdk/index.ts'
-
-/** How a function is started. */
-export type RuntimeSpec =
-  /** A folder with `module.exports = async (event, context)` or the same as an ES module's default export. */
-  | { readonly kind: 'node'; readonly handler: string }
-  /** A command that reads stdin and writes stdout, once per call; split at spaces, no quoting, as the classic watchdog does. */
-  | { readonly kind: 'process'; readonly command: string; readonly directory: string }
-
-export interface FunctionSpec {
-  readonly name: string
-  readonly namespace: string
-  readonly image: string
-  readonly envProcess: string
-  readonly envVars: Readonly<Record<string, string>>
-  readonly labels: Readonly<Record<string, string>>
-  readonly annotations: Readonly<Record<string, string>>
-  readonly runtime: RuntimeSpec
-}
+import type { FunctionSpec } from '../function-spec.ts'
 
 export interface RuntimeRequest {
   readonly method: string
@@ -61,14 +44,12 @@ export interface FunctionRuntime extends AsyncDisposable {
   warm(): Promise<void>
 }
 
-/** What the gateway reports; the composition root decides where it goes. */
-export interface GatewayLog {
-  /** `Forwarded [POST] to /function/x - [200] - 0.0012s` */
-  request(line: string): void
+/** Where a replica's lines go. */
+export interface InstanceLog {
   /** A line the function printed. */
-  functionOutput(name: string, line: string): void
-  /** Started, crashed, timed out. */
-  lifecycle(name: string, line: string): void
+  output(line: string): void
+  /** Started, crashed, timed out; and what the watchdogs write about each call. */
+  lifecycle(line: string): void
 }
 
 /** Only what a function needs: never the gateway's own secrets. */

@@ -1,0 +1,10 @@
+// What the gateway reports; the composition root decides where it goes.
+
+export interface GatewayLog {
+  /** `Forwarded [POST] to /function/x - [200] - 0.0012s` */
+  request(line: string): void
+  /** A line that a function printed. `name` without its namespace. */
+  functionOutput(name: string, line: string): void
+  /** Started, crashed, timed out. */
+  lifecycle(name: string, line: string): void
+}

@@ -1,0 +1,99 @@
+// From an image and its settings to a way of running it without a container engine: the folder that a stack file names, a
+// folder of the same name, or what `fprocess` and the watchdog's own variables say. Starts nothing.
+
+import { existsSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+
+import type { RuntimeSpec } from './function-spec.ts'
+
+/** Of a stack file: what a build would have put into the image. */
+export interface ImageSource {
+  readonly lang: string | undefined
+  /** Absolute. */
+  readonly handler: string | undefined
+}
+
+export interface ImageRequest {
+  readonly image: string
+  readonly envProcess: string
+  readonly envVars: Readonly<Record<string, string>>
+}
+
+export interface ImagesOptions {
+  /** Where commands run that belong to no folder, and where folders of images are looked for. */
+  readonly directory: string
+}
+
+/** Set by the templates' own images; with them the template runs the handler, whatever a deployment repeats. */
+const TEMPLATE_COMMANDS = new Set(['node index.js', 'node bootstrap.js', 'python index.py', 'python3 index.py'])
+const HANDLERS: readonly (readonly [file: string, kind: 'node' | 'python'])[] = [
+  ['handler.js', 'node'],
+  ['handler.mjs', 'node'],
+  ['handler.cjs', 'node'],
+  ['handler.ts', 'node'],
+  ['handler.py', 'python'],
+]
+/** Where of-watchdog expects the server of its mode http. */
+const UPSTREAM_URL = 'http://127.0.0.1:3000'
+
+export class Images {
+  readonly #directory: string
+  readonly #sources = new Map<string, ImageSource>()
+
+  constructor({ directory }: ImagesOptions) {
+    this.#directory = resolve(directory)
+  }
+
+  /** A later deployment of this image runs from this source. */
+  register(image: string, source: ImageSource): void {
+    this.#sources.set(image, source)
+  }
+
+  /** A sentence where there is no way to run it. */
+  runtimeOf({ image, envProcess, envVars }: ImageRequest): RuntimeSpec | string {
+    const source = this.#sources.get(image) ?? this.#folderOf(image)
+    const directory = source?.handler ?? this.#directory
+    const command = (envProcess || envVars['fprocess'] || '').trim()
+    const upstream = envVars['http_upstream_url'] ?? envVars['upstream_url']
+    if (command !== '' && !(source?.handler !== undefined && TEMPLATE_COMMANDS.has(command)))
+      return commandRuntime(command, directory, envVars['mode'], upstream)
+    if (envVars['mode'] === 'static')
+      return { kind: 'static', directory: resolve(directory, envVars['static_path'] ?? '.') }
+    const kind = source === undefined ? undefined : handlerKind(source)
+    if (source?.handler !== undefined && kind !== undefined) return { kind, handler: source.handler }
+    if (upstream === undefined) return problemOf(image, source)
+    return URL.canParse(upstream) ? { kind: 'upstream', url: upstream } : `upstream_url ${upstream} is not a URL`
+  }
+
+  #folderOf(image: string): ImageSource | undefined {
+    const handler = join(this.#directory, basename(image).replace(/[:@].*$/, ''))
+    return HANDLERS.some(([file]) => existsSync(join(handler, file))) ? { lang: undefined, handler } : undefined
+  }
+}
+
+function commandRuntime(
+  command: string,
+  directory: string,
+  mode: string | undefined,
+  upstream: string | undefined,
+): RuntimeSpec {
+  if (mode === 'http') return { kind: 'server', command, directory, url: upstream ?? UPSTREAM_URL }
+  return {
+    kind: 'process',
+    command,
+    directory,
+    mode: mode === 'streaming' || mode === 'serializing' ? mode : 'classic',
+  }
+}
+
+function handlerKind({ lang, handler }: ImageSource): 'node' | 'python' | undefined {
+  if (lang?.startsWith('node') === true) return 'node'
+  if (lang?.startsWith('python') === true) return 'python'
+  if (lang !== undefined || handler === undefined) return undefined
+  return HANDLERS.find(([file]) => existsSync(join(handler, file)))?.[1]
+}
+
+function problemOf(image: string, source: ImageSource | undefined): string {
+  if (source?.handler !== undefined && source.lang !== undefined) return `the bundled gateway runs lang node* and python*, and any fprocess, not lang ${source.lang}` // prettier-ignore
+  return `there is no container engine to run image ${image}: set fprocess, upstream_url, or a handler folder`
+}

@@ -1,0 +1,32 @@
+// The one place that knows every kind of runtime.
+
+import type { FunctionSpec } from '../function-spec.ts'
+import { NodeRuntime } from './node-runtime.ts'
+import { ProcessRuntime } from './process-runtime.ts'
+import type { Reaper } from './reaper.ts'
+import { RuntimeFailure } from './runtime.ts'
+import type { FunctionRuntime, InstanceLog } from './runtime.ts'
+
+export interface StartOptions {
+  readonly spec: FunctionSpec
+  /** Private, on a short path: a socket's path has at most about 100 bytes. */
+  readonly socketDirectory: string
+  readonly reaper: Reaper
+  readonly log: InstanceLog
+}
+
+/** One replica; it need not run before its first call. */
+export function startRuntime(options: StartOptions): FunctionRuntime {
+  const { runtime } = options.spec
+  switch (runtime.kind) {
+    case 'node':
+      return new NodeRuntime({ ...options, runtime })
+    case 'process':
+      return new ProcessRuntime({ ...options, runtime })
+    case 'python':
+    case 'server':
+    case 'static':
+    case 'upstream':
+      throw new RuntimeFailure('unreachable', `functions of kind ${runtime.kind} cannot be run yet`)
+  }
+}
