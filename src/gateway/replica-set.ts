@@ -29,6 +29,11 @@ export class ReplicaSet implements AsyncDisposable {
     return this.#replicas.length
   }
 
+  /** Leaders of the process groups of all replicas that run now. */
+  get pids(): readonly number[] {
+    return this.#replicas.flatMap(({ runtime }) => runtime.pids ?? [])
+  }
+
   /** Calls of replicas that are taken away are not cut. */
   scale(replicas: number): void {
     const kept = this.#replicas.slice(0, replicas)

@@ -53,6 +53,7 @@ export interface NodeRuntimeOptions {
   /** Private, on a short path: a socket's path has at most about 100 bytes. */
   readonly socketDirectory: string
   readonly reaper: Reaper
+  readonly secretsDirectory?: string | undefined
   readonly log: InstanceLog
 }
 
@@ -63,10 +64,15 @@ export class NodeRuntime implements FunctionRuntime {
   #crashes = 0
   #notBefore = 0
   #closed = false
+  #pid: number | undefined
 
   constructor(options: NodeRuntimeOptions) {
     this.#options = options
     this.#execTimeoutMs = watchdogDurationMs(options.spec.envVars['exec_timeout'])
+  }
+
+  get pids(): readonly number[] {
+    return this.#pid === undefined ? [] : [this.#pid]
   }
 
   async warm(): Promise<void> {
@@ -142,22 +148,24 @@ export class NodeRuntime implements FunctionRuntime {
   }
 
   async #start(): Promise<Running> {
-    const { spec, runtime, socketDirectory, reaper, log } = this.#options
+    const { spec, runtime, socketDirectory, reaper, log, secretsDirectory } = this.#options
     const socketPath = join(socketDirectory, `${randomUUID().slice(0, 13)}.sock`)
     const startedAt = performance.now()
     const child = fork(RUNNER, [], {
       cwd: runtime.handler,
-      env: { ...functionEnvironment(spec), HUB_SOCKET: socketPath, HUB_HANDLER: runtime.handler },
+      env: { ...functionEnvironment(spec, secretsDirectory), HUB_SOCKET: socketPath, HUB_HANDLER: runtime.handler },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [],
       // A group of its own, so that what the function starts ends with it.
       detached: true,
     })
     const { pid } = child
+    this.#pid = pid
     if (pid !== undefined) reaper.watch(pid)
     for (const stream of [child.stdout, child.stderr]) if (stream !== null) onLines(stream, (line) => log.output(line))
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.once('exit', (code, signal) => {
+      this.#pid = undefined
       if (pid !== undefined) {
         killGroup(pid)
         reaper.forget(pid)

@@ -27,6 +27,7 @@ export interface ProcessRuntimeOptions {
   readonly spec: FunctionSpec
   readonly runtime: Extract<RuntimeSpec, { kind: 'process' }>
   readonly reaper: Reaper
+  readonly secretsDirectory?: string | undefined
   readonly log: InstanceLog
 }
 
@@ -42,10 +43,14 @@ export class ProcessRuntime implements FunctionRuntime {
     const { spec, runtime } = options
     this.#options = options
     this.#command = runtime.command.split(' ').filter((part) => part !== '')
-    this.#environment = functionEnvironment(spec)
+    this.#environment = functionEnvironment(spec, options.secretsDirectory)
     this.#execTimeoutMs = watchdogDurationMs(spec.envVars['exec_timeout'])
     const { combine_output: combine = 'true' } = spec.envVars
     this.#combineOutput = combine !== 'false' && combine !== '0'
+  }
+
+  get pids(): readonly number[] {
+    return Array.from(this.#children, ({ pid }) => pid).filter((pid) => pid !== undefined)
   }
 
   async warm(): Promise<void> {}

@@ -38,6 +38,8 @@ export class RuntimeFailure extends Error {
 
 /** One deployed function. */
 export interface FunctionRuntime extends AsyncDisposable {
+  /** Leaders of the process groups that run now; absent where a function has no process here. */
+  readonly pids?: readonly number[]
   /** @throws RuntimeFailure */
   call(request: RuntimeRequest): Promise<RuntimeAnswer>
   /** Starts what a first call would have to wait for. Never rejects; a failure shows in the log and at the call. */
@@ -52,8 +54,11 @@ export interface InstanceLog {
   lifecycle(line: string): void
 }
 
-/** Only what a function needs: never the gateway's own secrets. */
-export function functionEnvironment(spec: FunctionSpec): Record<string, string> {
+/**
+ * Only what a function needs: never the gateway's own secrets.
+ * @param secretsDirectory of this function's secrets; undefined where it has none
+ */
+export function functionEnvironment(spec: FunctionSpec, secretsDirectory?: string): Record<string, string> {
   const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/tmp', TMPDIR = '/tmp' } = process.env
   return {
     PATH,
@@ -63,6 +68,7 @@ export function functionEnvironment(spec: FunctionSpec): Record<string, string> 
     fprocess: spec.envProcess,
     OPENFAAS_NAME: spec.name,
     OPENFAAS_NAMESPACE: spec.namespace,
+    ...(secretsDirectory === undefined ? {} : { secret_mount_path: secretsDirectory }),
   }
 }
 

@@ -12,6 +12,8 @@ export interface StartOptions {
   /** Private, on a short path: a socket's path has at most about 100 bytes. */
   readonly socketDirectory: string
   readonly reaper: Reaper
+  /** Holds exactly the function's secrets; undefined where it has none. */
+  readonly secretsDirectory?: string | undefined
   readonly log: InstanceLog
 }
 
