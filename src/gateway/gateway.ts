@@ -211,6 +211,7 @@ class LocalGateway implements Gateway {
       log: {
         output: (line) => log.functionOutput(spec.name, line),
         lifecycle: (line) => log.lifecycle(spec.name, line),
+        watchdog: (line) => log.request(line),
       },
     })
   }

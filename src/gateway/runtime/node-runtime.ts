@@ -71,6 +71,10 @@ export class NodeRuntime implements FunctionRuntime {
     this.#execTimeoutMs = watchdogDurationMs(options.spec.envVars['exec_timeout'])
   }
 
+  get ready(): boolean {
+    return !this.#closed && performance.now() >= this.#notBefore
+  }
+
   get pids(): readonly number[] {
     return this.#pid === undefined ? [] : [this.#pid]
   }

@@ -32,6 +32,7 @@ export interface ProcessRuntimeOptions {
 }
 
 export class ProcessRuntime implements FunctionRuntime {
+  readonly ready = true
   readonly #options: ProcessRuntimeOptions
   readonly #command: readonly string[]
   readonly #environment: Readonly<Record<string, string>>

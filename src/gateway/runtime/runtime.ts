@@ -38,6 +38,8 @@ export class RuntimeFailure extends Error {
 
 /** One deployed function. */
 export interface FunctionRuntime extends AsyncDisposable {
+  /** A call would be tried now. What starts with its first call is ready until a start fails, for as long as it backs off. */
+  readonly ready: boolean
   /** Leaders of the process groups that run now; absent where a function has no process here. */
   readonly pids?: readonly number[]
   /** @throws RuntimeFailure */
@@ -50,8 +52,10 @@ export interface FunctionRuntime extends AsyncDisposable {
 export interface InstanceLog {
   /** A line the function printed. */
   output(line: string): void
-  /** Started, crashed, timed out; and what the watchdogs write about each call. */
+  /** Started, crashed, timed out. */
   lifecycle(line: string): void
+  /** What the watchdogs of OpenFaaS write about each call. */
+  watchdog(line: string): void
 }
 
 /**
