@@ -75,12 +75,15 @@ export class Functions implements AsyncDisposable {
     return this.#deployed.get(fullName(name, this.#options.namespace))
   }
 
-  /** Adds or replaces; replacing by an equal spec does nothing. */
-  deploy(spec: FunctionSpec): void {
+  /**
+   * Adds or replaces; replacing by an equal spec does nothing.
+   * @param created RFC 3339; by default when the first of this name was deployed
+   */
+  deploy(spec: FunctionSpec, created?: string): void {
     const name = `${spec.name}.${spec.namespace}`
     const before = this.#deployed.get(name)
     if (before !== undefined && isDeepStrictEqual(before.spec, spec)) return
-    const createdAt = new Date(this.#options.clock.now()).toISOString()
+    const createdAt = created ?? before?.createdAt ?? new Date(this.#options.clock.now()).toISOString()
     const start = (index: number): FunctionRuntime => this.#options.start(spec, `${spec.name}-${index}`)
     this.#deployed.set(name, new DeployedFunction(spec, new ReplicaSet(start, 1), createdAt))
     if (before !== undefined) this.#retire(before)
