@@ -2,10 +2,13 @@
 
 /** How a function runs without a container engine. */
 export type RuntimeSpec =
-  /** A folder with `module.exports = async (event, context)` or the same as an ES module's default export. */
-  | { readonly kind: 'node'; readonly handler: string }
-  /** A folder with `handler.py`. */
-  | { readonly kind: 'python'; readonly handler: string }
+  /**
+   * A folder with `module.exports = async (event, context)` or the same as an ES module's default export. `classic`: of
+   * OpenFaaS's template `node`, `module.exports = (context, callback)`, a process per call.
+   */
+  | { readonly kind: 'node'; readonly handler: string; readonly classic?: boolean }
+  /** A folder with `handler.py` and `handle(event, context)`. `classic`: of the template `python3`, `handle(req)`, a process per call. */
+  | { readonly kind: 'python'; readonly handler: string; readonly classic?: boolean }
   /** A command that reads stdin and writes stdout, once per call; split at spaces, no quoting, as the watchdogs do. */
   | {
       readonly kind: 'process'
@@ -13,7 +16,7 @@ export type RuntimeSpec =
       readonly directory: string
       readonly mode: 'classic' | 'streaming' | 'serializing'
     }
-  /** A command that is an HTTP server and lives on (of-watchdog's mode http). `url`: where it listens. */
+  /** A command that is an HTTP server and lives on (of-watchdog's mode http). `url`: where it listens; port 0: any free one. */
   | { readonly kind: 'server'; readonly command: string; readonly directory: string; readonly url: string }
   /** Files (of-watchdog's mode static). */
   | { readonly kind: 'static'; readonly directory: string }

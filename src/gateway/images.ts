@@ -33,8 +33,10 @@ const HANDLERS: readonly (readonly [file: string, kind: 'node' | 'python'])[] = 
   ['handler.ts', 'node'],
   ['handler.py', 'python'],
 ]
-/** Where of-watchdog expects the server of its mode http. */
-const UPSTREAM_URL = 'http://127.0.0.1:3000'
+/** A server in mode http whose address nobody states is told a free port. */
+const UPSTREAM_URL = 'http://127.0.0.1:0'
+/** The languages whose templates run on the classic watchdog: a process per call. */
+const CLASSIC_LANG = /^(?:node|python|python3|python27)(?:-(?:armhf|arm64|debian))?$/
 
 export class Images {
   readonly #directory: string
@@ -60,7 +62,8 @@ export class Images {
     if (envVars['mode'] === 'static')
       return { kind: 'static', directory: resolve(directory, envVars['static_path'] ?? '.') }
     const kind = source === undefined ? undefined : handlerKind(source)
-    if (source?.handler !== undefined && kind !== undefined) return { kind, handler: source.handler }
+    if (source?.handler !== undefined && kind !== undefined)
+      return { kind, handler: source.handler, ...(CLASSIC_LANG.test(source.lang ?? '') ? { classic: true } : {}) }
     if (upstream === undefined) return problemOf(image, source)
     return URL.canParse(upstream) ? { kind: 'upstream', url: upstream } : `upstream_url ${upstream} is not a URL`
   }
@@ -76,8 +79,11 @@ function commandRuntime(
   directory: string,
   mode: string | undefined,
   upstream: string | undefined,
-): RuntimeSpec {
-  if (mode === 'http') return { kind: 'server', command, directory, url: upstream ?? UPSTREAM_URL }
+): RuntimeSpec | string {
+  if (mode === 'http') {
+    const url = upstream ?? UPSTREAM_URL
+    return URL.canParse(url) ? { kind: 'server', command, directory, url } : `upstream_url ${url} is not a URL`
+  }
   return {
     kind: 'process',
     command,
