@@ -3,6 +3,7 @@
 import type { DeadLetter, EventMessage } from '../sdk/index.ts'
 import { openDatabase } from '../store/database.ts'
 import type { Database } from '../store/database.ts'
+import { headersFrom, headersText } from '../store/header-text.ts'
 
 export interface DeadLetterSink {
   /** Resolves once durable; rejects when it could not be made so, and then the event stays unsettled. */
@@ -90,7 +91,7 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
         message.source,
         message.topic,
         message.contentType ?? null,
-        JSON.stringify(message.headers),
+        headersText(message),
         message.orderingKey ?? null,
         message.path ?? null,
         Math.round(message.timestampMs),
@@ -138,7 +139,7 @@ function fromRow(row: Row): StoredDeadLetter {
     source: row.source,
     topic: row.topic,
     body: row.body,
-    headers: JSON.parse(row.headers) as Record<string, string>,
+    ...headersFrom(row.headers),
     attempt: row.attempts,
     timestampMs: row.timestamp_ms,
     target: row.function,

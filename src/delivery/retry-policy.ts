@@ -49,7 +49,8 @@ export function decide(
       const { status } = outcome
       if (status >= 200 && status < 300) return ACK
       const reason = `answered ${status}`
-      if (!isRetried(status, outcome.internal, settings)) return { kind: 'reject', reason }
+      if (!isRetried(status, outcome.internal, settings))
+        return settings.redirectsSucceed === true && status >= 300 && status < 400 ? ACK : { kind: 'reject', reason }
       return retryOrReject(reason, outcome.retryAfterMs, retriesMade, settings, random)
     }
   }

@@ -47,6 +47,7 @@ export class RequestHead {
   headers({ message, mode, callbackUrl }: RequestOf): string[] {
     const headers = this.#baseHeaders(message)
     for (const name in message.headers) headers.push(name, message.headers[name] as string)
+    if (message.moreHeaders !== undefined) headers.push(...message.moreHeaders)
     if (mode === 'async' && callbackUrl !== undefined) headers.push('X-Callback-Url', callbackUrl)
     return headers
   }

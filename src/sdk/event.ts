@@ -14,6 +14,8 @@ export interface EventMessage {
   readonly contentType?: string
   /** Broker metadata such as `X-Mqtt-Qos`. Names and values must be HTTP-safe: build them with `HeaderWriter`. */
   readonly headers: Readonly<Record<string, string>>
+  /** Further values of those headers, each sent as a header of its own: flat name, value list in their order. */
+  readonly moreHeaders?: readonly string[]
   /** Events with equal keys are invoked one at a time per function, in arrival order. Absent: unordered. */
   readonly orderingKey?: string
   /** The broker's delivery count, from 1; 1 where the broker cannot tell. */

@@ -7,6 +7,8 @@ export interface RetrySettings {
   readonly attempts: number
   /** HTTP statuses that are retried; undefined: 408, 425, 429 and 5xx. `com.openfaas.retry.codes`. */
   readonly codes: ReadonlySet<number> | undefined
+  /** A redirect is an answer like any other, for whoever waits for it; by default it is a failure. */
+  readonly redirectsSucceed?: boolean
   /** `com.openfaas.retry.min_wait`. */
   readonly minWaitMs: number
   /** `com.openfaas.retry.max_wait`. */

@@ -12,6 +12,7 @@ import type {
   Settlement,
 } from '../sdk/index.ts'
 import type { Database } from './database.ts'
+import { headersFrom, headersText } from './header-text.ts'
 
 /** For the migrations of a database that holds queues. */
 export const EVENT_QUEUE_SCHEMA = `
@@ -50,6 +51,8 @@ export interface EventQueueOptions {
   readonly bytesMax: number
   /** Handed out and not settled, at most. */
   readonly unsettledMax: number
+  /** Deliveries then have a signal, by which `cancel` reaches those that are handed out. */
+  readonly canCancel?: boolean
 }
 
 export interface PutOptions {
@@ -78,6 +81,13 @@ export interface QueuedDelivery extends Delivery {
   readonly note: string | undefined
 }
 
+/** Handed out and not settled. */
+interface Out {
+  readonly row: Row
+  readonly withdrawn: AbortController | undefined
+  isSettling: boolean
+}
+
 /** Ids that have been remembered long enough are forgotten after so many new ones. */
 const FORGET_EVERY = 1000
 
@@ -90,7 +100,9 @@ export class EventQueue implements Disposable {
   #count = 0
   #bytes = 0
   #remembered = 0
-  #unsettled = 0
+  readonly #out = new Map<number, Out>()
+  /** Cancelled, and not yet forgotten by the disk. */
+  readonly #leaving = new Set<number>()
   #isClosed = false
   #wake: (() => void) | undefined
 
@@ -112,13 +124,18 @@ export class EventQueue implements Disposable {
     return this.#count
   }
 
+  /** Of these, handed out. */
+  get unsettled(): number {
+    return this.#out.size
+  }
+
   /**
    * Resolves once the event is durable.
    * @returns `known` when it is remembered, and nothing was stored
    * @throws HubError HUB_QUEUE_FULL, HUB_STATE_UNUSABLE
    */
   async put(event: QueuedEvent, { note, rememberMs }: PutOptions = {}): Promise<'stored' | 'known'> {
-    const headers = JSON.stringify(event.headers)
+    const headers = headersText(event)
     const bytes = event.body.byteLength + headers.length
     const { eventsMax, bytesMax, clock, database, name } = this.#options
     if (this.#count >= eventsMax || this.#bytes + bytes > bytesMax)
@@ -152,19 +169,47 @@ export class EventQueue implements Disposable {
     signal.addEventListener('abort', wakeUp, { once: true })
     try {
       while (!signal.aborted) {
-        const seq = this.#unsettled < this.#options.unsettledMax ? this.#due.shift() : undefined
+        const seq = this.#out.size < this.#options.unsettledMax ? this.#due.shift() : undefined
         if (seq === undefined) {
           await this.#change()
           continue
         }
         const row = this.#statements.one.get(seq) as Row | undefined
-        if (row === undefined) continue
-        this.#unsettled += 1
+        if (row === undefined || this.#leaving.has(seq)) continue
         yield this.#delivery(row)
       }
     } finally {
       signal.removeEventListener('abort', wakeUp)
     }
+  }
+
+  /**
+   * Forgets every event of this id: one that is handed out has its signal aborted, and settling it is stale; one that is
+   * just being settled is left alone. Resolves once durable with how many there were.
+   */
+  async cancel(id: string): Promise<number> {
+    const { database, name } = this.#options
+    const rows = this.#statements.byId.all(name, id) as { seq: number; bytes: number }[]
+    const cancelled = rows.filter(({ seq }) => this.#out.get(seq)?.isSettling !== true && !this.#leaving.has(seq))
+    for (const { seq } of cancelled) {
+      this.#leaving.add(seq)
+      this.#timers.get(seq)?.cancel()
+      this.#timers.delete(seq)
+      const out = this.#out.get(seq)
+      this.#out.delete(seq)
+      out?.withdrawn?.abort()
+    }
+    if (cancelled.length === 0) return 0
+    try {
+      await database.commit(() => {
+        for (const { seq } of cancelled) this.#statements.remove.run(seq)
+      })
+    } finally {
+      for (const { seq } of cancelled) this.#leaving.delete(seq)
+    }
+    for (const { bytes } of cancelled) this.#gone(bytes)
+    this.#wake?.()
+    return cancelled.length
   }
 
   /** What is unsettled stays so: settled later, it is stale. */
@@ -195,21 +240,28 @@ export class EventQueue implements Disposable {
 
   #delivery(row: Row): QueuedDelivery {
     const message = messageOf(row, this.#options.name)
+    const withdrawn = this.#options.canCancel === true ? new AbortController() : undefined
+    const out: Out = { row, withdrawn, isSettling: false }
+    this.#out.set(row.seq, out)
     let settled: Promise<SettleResult> | undefined
     return {
       message,
       note: row.note ?? undefined,
+      ...(withdrawn === undefined ? {} : { signal: withdrawn.signal }),
       settle: (settlement: Settlement, _results?: readonly FunctionResult[]) =>
-        (settled ??= this.#settle(row, settlement)),
+        (settled ??= this.#settle(out, settlement)),
     }
   }
 
-  async #settle(row: Row, settlement: Settlement): Promise<SettleResult> {
-    if (this.#isClosed) return 'stale'
+  async #settle(out: Out, settlement: Settlement): Promise<SettleResult> {
+    const { row } = out
+    if (this.#isClosed || this.#out.get(row.seq) !== out) return 'stale'
+    out.isSettling = true
     try {
       return await this.#conclude(row, settlement)
     } finally {
-      this.#unsettled -= 1
+      // A retry without a delay may have been handed out again.
+      if (this.#out.get(row.seq) === out) this.#out.delete(row.seq)
       this.#wake?.()
     }
   }
@@ -246,6 +298,12 @@ export class EventQueue implements Disposable {
   }
 }
 
+/** The queues of a database in which something waits. */
+export function queueNames({ sqlite }: Database): string[] {
+  const rows = sqlite.prepare('SELECT DISTINCT queue FROM events').all() as { queue: string }[]
+  return rows.map(({ queue }) => queue)
+}
+
 /** What waits in a queue, oldest first, for whoever only looks; it may be in use by another process. */
 export function* queuedEvents({ sqlite }: Database, name: string): Iterable<EventMessage> {
   const next = sqlite.prepare('SELECT * FROM events WHERE queue = ? AND seq > ? ORDER BY seq LIMIT 1')
@@ -264,7 +322,7 @@ function messageOf(row: Row, source: string): EventMessage {
     source,
     topic: row.topic,
     body: row.body,
-    headers: JSON.parse(row.headers) as Record<string, string>,
+    ...headersFrom(row.headers),
     attempt: row.attempt,
     timestampMs: row.timestamp_ms,
     ...(row.target === null ? {} : { target: row.target }),
@@ -285,6 +343,7 @@ function prepare({ sqlite }: Database) {
     insert: sqlite.prepare(
       'INSERT INTO events (queue, id, topic, target, path, content_type, ordering_key, headers, body, note, attempt, timestamp_ms, next_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)',
     ),
+    byId: sqlite.prepare('SELECT seq, length(body) + length(headers) AS bytes FROM events WHERE queue = ? AND id = ?'),
     remove: sqlite.prepare('DELETE FROM events WHERE seq = ?'),
     postpone: sqlite.prepare('UPDATE events SET attempt = attempt + 1, next_at_ms = ? WHERE seq = ?'),
     isKnown: sqlite.prepare(

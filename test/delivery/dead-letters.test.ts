@@ -16,6 +16,7 @@ const FULL: DeadLetter = {
   message: message('1', {
     body: Uint8Array.from([0, 255, 13, 10]),
     headers: { 'X-A': '1' },
+    moreHeaders: ['X-A', '2'],
     contentType: 'text/plain',
     orderingKey: 'k',
     path: '/x',

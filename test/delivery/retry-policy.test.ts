@@ -34,6 +34,14 @@ describe('a status', () => {
     ])
   })
 
+  test('of a redirect is done where it counts as an answer, unless the codes or the platform want it again', () => {
+    const settings = { redirectsSucceed: true }
+    expect([300, 302, 308, 399].map((status) => kind(answered(status), settings))).toEqual(Array(4).fill('ack'))
+    expect([299, 400, 404].map((status) => kind(answered(status), settings))).toEqual(['ack', 'reject', 'reject'])
+    expect(kind(answered(302), { ...settings, codes: new Set([302]) })).toBe('retry')
+    expect(kind(answered(302, { internal: true }), settings)).toBe('retry')
+  })
+
   test('of the platform is always retried', () => {
     expect(kind(answered(404, { internal: true }), { codes: new Set() })).toBe('retry')
   })

@@ -107,6 +107,68 @@ describe('an event', () => {
   })
 })
 
+test('headers with several values keep each of them, over a restart', async () => {
+  const queue = open()
+  const headers = { 'X-A': '1', 'X-B': 'b', ['__proto__']: 'odd' }
+  const put = event('a', { headers, moreHeaders: ['X-A', '2', 'X-A', '3', '__proto__', 'odder'] })
+  await queue.put(put)
+  queue[Symbol.dispose]()
+  const arrivals = read(open())
+  await expect.poll(() => arrivals).toHaveLength(1)
+  expect(arrivals[0]?.message.headers).toEqual(headers)
+  expect(arrivals[0]?.message.moreHeaders).toEqual(['X-A', '2', 'X-A', '3', '__proto__', 'odder'])
+})
+
+describe('cancelling', () => {
+  test('forgets what waits, also for its retry, and whatever shares the id', async () => {
+    const queue = open({ canCancel: true, unsettledMax: 1 })
+    for (const id of ['retried', 'a', 'a', 'b']) await queue.put(event(id))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    expect(await queue.cancel('b')).toBe(1)
+    await arrivals[0]?.settle({ kind: 'retry', delayMs: 1000, reason: 'answered 500' })
+    await expect.poll(() => idsOf(arrivals)).toEqual(['retried', 'a'])
+    expect(await Promise.all(['retried', 'a', 'b', 'never'].map((id) => queue.cancel(id)))).toEqual([1, 2, 0, 0])
+    expect([queue.length, queue.unsettled, clock.pending]).toEqual([0, 0, 0])
+    queue[Symbol.dispose]()
+    expect(open().length).toBe(0)
+  })
+
+  test('withdraws what is handed out: settling it is stale', async () => {
+    const queue = open({ canCancel: true })
+    await queue.put(event('a'))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    expect(arrivals[0]?.signal?.aborted).toBe(false)
+    const cancelled = queue.cancel('a')
+    expect(arrivals[0]?.signal?.aborted).toBe(true)
+    expect(await arrivals[0]?.settle(ACK)).toBe('stale')
+    expect(await cancelled).toBe(1)
+    expect(queue.length).toBe(0)
+  })
+
+  test('comes too late for what is just being settled', async () => {
+    const queue = open({ canCancel: true })
+    await queue.put(event('a'))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    const settled = arrivals[0]?.settle(ACK)
+    expect(await queue.cancel('a')).toBe(0)
+    expect(await settled).toBe('settled')
+    expect(queue.length).toBe(0)
+  })
+
+  test('does not hand out what it is about to forget', async () => {
+    const queue = open({ canCancel: true })
+    await queue.put(event('a'))
+    const cancelled = queue.cancel('a')
+    const arrivals = read(queue)
+    expect(await cancelled).toBe(1)
+    await queue.put(event('b'))
+    await expect.poll(() => idsOf(arrivals)).toEqual(['b'])
+  })
+})
+
 describe('bounds', () => {
   test('no more than unsettledMax is out, and a new reader counts what the last one left', async () => {
     const queue = open({ unsettledMax: 2 })
