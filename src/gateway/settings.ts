@@ -1,9 +1,11 @@
 // The gateway's settings under OpenFaaS's environment names (OpenFaaS contract, gateway environment). Reads only what it is
 // given; what cannot have an effect here is said, never dropped in silence. Read by the `gateway` command.
 
-import { HubError, formatDuration, parseDuration } from '../sdk/index.ts'
-
-type Environment = Readonly<Record<string, string | undefined>>
+import { HubError, formatDuration } from '../sdk/index.ts'
+import { isSet, isTrue, millisecondsIn } from './environment.ts'
+import type { Environment } from './environment.ts'
+import { readQueueSettings } from './queue/settings.ts'
+import type { QueueSettings } from './queue/settings.ts'
 
 /** What `startGateway` takes, by the same names. */
 export interface GatewaySettings {
@@ -18,6 +20,8 @@ export interface GatewaySettings {
   readonly scaleFromZero: boolean
   /** A log line for each call with where it is sent. */
   readonly writeRequestUri: boolean
+  /** Of `/async-function/`. */
+  readonly queue: QueueSettings
 }
 
 export interface ReadSettings {
@@ -33,8 +37,6 @@ const NAMESPACE = 'openfaas-fn'
 const UPSTREAM_TIMEOUT_MS = 60_000
 /** What reading and writing may take beyond the call, as the values of OpenFaaS's chart have it. */
 const BEYOND_UPSTREAM_MS = 5000
-/** Node's timers take no longer one: 24.8 days. */
-const TIMEOUT_MAX_MS = 2 ** 31 - 1
 
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   functions_provider_url: 'the gateway runs the functions itself',
@@ -53,14 +55,15 @@ export function readGatewaySettings(env: Environment): ReadSettings {
     throw new HubError('HUB_CONFIG_INVALID', 'auth_proxy_url is set, and this gateway asks no authentication proxy', {
       hint: 'Unset it, and set basic_auth=true with secret_mount_path.',
     })
-  const upstreamTimeoutMs = timeoutMs(env, 'upstream_timeout') ?? UPSTREAM_TIMEOUT_MS
+  const upstreamTimeoutMs = millisecondsIn(env, 'upstream_timeout') ?? UPSTREAM_TIMEOUT_MS
   const settings: GatewaySettings = {
     namespace: namespaceOf(env),
     upstreamTimeoutMs,
-    readTimeoutMs: timeoutMs(env, 'read_timeout') ?? upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
-    writeTimeoutMs: timeoutMs(env, 'write_timeout') ?? upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+    readTimeoutMs: millisecondsIn(env, 'read_timeout') ?? upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+    writeTimeoutMs: millisecondsIn(env, 'write_timeout') ?? upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
     scaleFromZero: isTrue(env, 'scale_from_zero'),
     writeRequestUri: isSet(env['write_request_uri']),
+    queue: readQueueSettings(env),
   }
   const notes = Object.entries(WITHOUT_EFFECT)
     .filter(([name]) => isSet(env[name]))
@@ -74,17 +77,6 @@ function conflicts({ writeTimeoutMs, upstreamTimeoutMs }: GatewaySettings): read
   return [`write_timeout ${write} cuts calls off before upstream_timeout ${upstream} answers them with 502`]
 }
 
-/** Whole seconds, or Go's form; undefined where it is not set. @throws HubError HUB_CONFIG_INVALID */
-function timeoutMs(env: Environment, name: string): number | undefined {
-  const text = env[name]?.trim()
-  if (!isSet(text)) return undefined
-  const ms = parseDuration(/^\d+$/.test(text) ? `${text}s` : text)
-  if (ms !== undefined && ms >= 1 && ms <= TIMEOUT_MAX_MS) return ms
-  throw new HubError('HUB_CONFIG_INVALID', `${name} "${text}" is not a duration from 1ms to 24 days`, {
-    hint: `Set ${name} to whole seconds (65) or to a duration (1m5s).`,
-  })
-}
-
 /** @throws HubError HUB_CONFIG_INVALID */
 function namespaceOf({ function_namespace: text = '' }: Environment): string {
   if (text === '') return NAMESPACE
@@ -92,18 +84,4 @@ function namespaceOf({ function_namespace: text = '' }: Environment): string {
   throw new HubError('HUB_CONFIG_INVALID', `function_namespace "${text}" is not a name of a namespace`, {
     hint: 'Set function_namespace to at most 63 lower-case letters, digits and dashes, such as openfaas-fn.',
   })
-}
-
-/** @throws HubError HUB_CONFIG_INVALID for what is neither true nor false */
-function isTrue(env: Environment, name: string): boolean {
-  const text = env[name]?.trim().toLowerCase() ?? ''
-  if (text === 'true' || text === '1') return true
-  if (text === '' || text === 'false' || text === '0') return false
-  throw new HubError('HUB_CONFIG_INVALID', `${name} "${text}" is neither true nor false`, {
-    hint: `Set ${name} to true or false.`,
-  })
-}
-
-function isSet(text: string | undefined): text is string {
-  return text !== undefined && text !== ''
 }
