@@ -22,6 +22,7 @@ import { AsyncQueue } from './queue.ts'
 import { startQueueWorker } from './queue-worker.ts'
 import type { QueueWorker } from './queue-worker.ts'
 import { Reaper } from './runtime/reaper.ts'
+import { startReloading } from './runtime/reloading-runtime.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
 import { startRuntime } from './runtime/start.ts'
 import { system } from './system-routes.ts'
@@ -43,6 +44,8 @@ export interface GatewayOptions {
   readonly upstreamTimeoutMs?: number
   /** For a client to send its request line and headers: default 20 s. */
   readonly headersTimeoutMs?: number
+  /** A function's changed code is loaded and takes over, without a deployment; running calls are not cut. Default: no. */
+  readonly hotReload?: boolean
   readonly log: GatewayLog
   readonly clock?: Clock
 }
@@ -203,9 +206,11 @@ class LocalGateway implements Gateway {
   }
 
   #start(spec: FunctionSpec): FunctionRuntime {
-    const { log } = this.#options
-    return startRuntime({
+    const { log, hotReload } = this.#options
+    const start = hotReload === true ? startReloading : startRuntime
+    return start({
       spec,
+      clock: this.#clock,
       socketDirectory: this.#socketDirectory,
       reaper: this.#reaper,
       log: {
