@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText, readBody } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { functionPath, notFound, sendEmpty, sendText } from './http.ts'
-import { identify } from './invocation.ts'
+import { identify } from './identity.ts'
 import type { AsyncQueue } from './queue.ts'
 import type { GatewayLog } from './gateway-log.ts'
 

@@ -2,7 +2,6 @@
 // For development and tests. Reads no stack file; whoever starts it deploys.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,13 +13,16 @@ import { enqueue } from './async-route.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
-import { notFound, sendEmpty, sendText } from './http.ts'
+import { notFound, redirect, sendEmpty, sendText } from './http.ts'
 import type { Credentials } from './http.ts'
 import { invoke } from './invocation.ts'
+import type { InvocationOptions } from './invocation.ts'
+import { createListener } from './listener.ts'
 import { GatewayMetrics } from './metrics.ts'
 import { AsyncQueue } from './queue.ts'
 import { startQueueWorker } from './queue-worker.ts'
 import type { QueueWorker } from './queue-worker.ts'
+import type { RequestTarget } from './request-target.ts'
 import { Reaper } from './runtime/reaper.ts'
 import { startReloading } from './runtime/reloading-runtime.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
@@ -42,8 +44,16 @@ export interface GatewayOptions {
   readonly namespace: string
   /** A whole call: default 60 s. */
   readonly upstreamTimeoutMs?: number
-  /** For a client to send its request line and headers: default 20 s. */
+  /** For a whole request to arrive, and for an idle connection to say something: default 5 s above a call. */
+  readonly readTimeoutMs?: number
+  /** From the end of a request's headers to the end of its answer, streams included: default 5 s above a call. */
+  readonly writeTimeoutMs?: number
+  /** For a client to send its request line and headers: default 20 s, and no more than `readTimeoutMs`. */
   readonly headersTimeoutMs?: number
+  /** Calls of functions that do not exist are answered with 404 instead of 503. Default: no. */
+  readonly scaleFromZero?: boolean
+  /** A log line for each call with where it is sent. Default: no. */
+  readonly writeRequestUri?: boolean
   /** A function's changed code is loaded and takes over, without a deployment; running calls are not cut. Default: no. */
   readonly hotReload?: boolean
   readonly log: GatewayLog
@@ -67,13 +77,14 @@ export interface Gateway extends AsyncDisposable {
 }
 
 const UPSTREAM_TIMEOUT_MS = 60_000
+/** What reading and writing may take beyond the call. */
+const BEYOND_UPSTREAM_MS = 5000
 const ASYNC_BODY_BYTES_MAX = 1024 * 1024
 /** Answers wait in memory for their callback, as many as calls run at once. */
 const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
 const CALLS_QUEUED_MAX = 1_000_000
 const CALLS_QUEUED_BYTES_MAX = 16 * 1024 ** 3
 const QUEUE_IN_FLIGHT_MAX = 50
-const HEADER_BYTES_MAX = 64 * 1024
 const HEADERS_TIMEOUT_MS = 20_000
 const CLOSE_MS = 5000
 
@@ -97,6 +108,7 @@ class LocalGateway implements Gateway {
   readonly #metrics: GatewayMetrics
   readonly #reaper: Reaper
   readonly #server: Server
+  readonly #invocation: InvocationOptions
   readonly #socketDirectory: string
   readonly #queue: AsyncQueue
   #worker: QueueWorker | undefined
@@ -118,6 +130,7 @@ class LocalGateway implements Gateway {
     this.#metrics = new GatewayMetrics(() =>
       Array.from(this.#functions.all, ({ fullName, replicas }) => [fullName, replicas.replicas] as const),
     )
+    this.#invocation = this.#invocationOptions()
     this.#server = this.#createServer()
   }
 
@@ -221,59 +234,55 @@ class LocalGateway implements Gateway {
     })
   }
 
+  #invocationOptions(): InvocationOptions {
+    const { namespace, log, writeTimeoutMs, scaleFromZero = false, writeRequestUri = false } = this.#options
+    return {
+      functions: this.#functions,
+      metrics: this.#metrics,
+      namespace,
+      upstreamTimeoutMs: this.#upstreamTimeoutMs,
+      writeTimeoutMs: writeTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      scaleFromZero,
+      writeRequestUri,
+      clock: this.#clock,
+      log,
+    }
+  }
+
   #createServer(): Server {
-    const { headersTimeoutMs = HEADERS_TIMEOUT_MS } = this.#options
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: headersTimeoutMs,
-        // A whole request takes no longer than the whole call may.
-        requestTimeout: headersTimeoutMs + this.#upstreamTimeoutMs,
-        connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
-      },
-      (request, response) => void this.#serve(request, response),
-    )
-    server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      response.writeContinue()
-      void this.#serve(request, response)
+    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, readTimeoutMs } = this.#options
+    return createListener({
+      headersTimeoutMs,
+      readTimeoutMs: readTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      writeTimeoutMs: this.#invocation.writeTimeoutMs,
+      serve: (request, response, target) => this.#serve(request, response, target),
     })
-    return server
   }
 
   /** Never rejects. */
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = request.url ?? '/'
-    const mark = url.indexOf('?')
-    const path = mark === -1 ? url : url.slice(0, mark)
-    // A caller that goes away is seen where its body is read or its answer written.
-    response.on('error', () => {})
+  async #serve(request: IncomingMessage, response: ServerResponse, target: RequestTarget): Promise<void> {
     try {
-      await this.#route(request, response, { path, query: mark === -1 ? '' : url.slice(mark) })
+      await this.#route(request, response, target)
     } catch (error) {
-      this.#options.log.request(`${request.method} ${path}: ${errorText(error)}`)
+      this.#options.log.request(`${request.method} ${target.path}: ${errorText(error)}`)
       if (response.headersSent) response.destroy()
       else sendText(response, 500, `${errorText(error)}\n`)
     }
   }
 
-  async #route(
-    request: IncomingMessage,
-    response: ServerResponse,
-    url: { readonly path: string; readonly query: string },
-  ): Promise<void> {
-    const { path, query } = url
+  async #route(request: IncomingMessage, response: ServerResponse, url: RequestTarget): Promise<void> {
+    const { path } = url
+    if (path.startsWith('/function/')) return invoke(request, response, url, this.#invocation)
     const shared = { functions: this.#functions, metrics: this.#metrics, clock: this.#clock, log: this.#options.log }
-    if (path.includes('//')) return sendEmpty(response, 301, { Location: path.replaceAll(/\/+/g, '/') + query })
-    if (path.startsWith('/function/'))
-      return invoke(request, response, url, { ...shared, upstreamTimeoutMs: this.#upstreamTimeoutMs })
     if (path.startsWith('/async-function/'))
       return enqueue(request, response, url, { ...shared, queue: this.#queue, bodyBytesMax: ASYNC_BODY_BYTES_MAX })
     if (path.startsWith('/system/')) {
       const { auth, namespace } = this.#options
       return system(request, response, url, { ...shared, auth, namespace })
     }
-    if (path !== '/healthz' && path !== '/metrics') return notFound(response)
+    if (path !== '/healthz' && path !== '/metrics' && path !== '/') return notFound(response)
     if (request.method !== 'GET') return sendEmpty(response, 405)
+    if (path === '/') return redirect(response, 307, '/ui/')
     if (path === '/healthz') return sendText(response, 200, 'OK')
     const { registry } = this.#metrics
     response.writeHead(200, { 'Content-Type': registry.contentType }).end(await registry.metrics())

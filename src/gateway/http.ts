@@ -5,9 +5,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { basicCredentials, sameSecret } from '../sdk/index.ts'
 import type { Secret } from '../sdk/index.ts'
 
-/** Never passed on (RFC 9110 §7.6.1 and the gateway's own list). */
+/** Never passed on, beside Connection and what it names (RFC 9110 §7.6.1); what is expected has been answered here. */
 const HOP_BY_HOP = new Set([
-  'connection',
   'proxy-connection',
   'keep-alive',
   'proxy-authenticate',
@@ -16,24 +15,51 @@ const HOP_BY_HOP = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'expect',
 ])
 /** Letters, digits, `-`, `_`, `.`, and not only dots: `..` is no name. */
 const FUNCTION_NAME = /^(?=[^/]*[^.])[A-Za-z0-9_.-]+$/
 
 /** Flat name, value list without what concerns this connection only. */
 export function forwardable(rawHeaders: readonly string[]): string[] {
-  const named = new Set<string>()
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if ((rawHeaders[index] as string).toLowerCase() === 'connection')
-      for (const name of (rawHeaders[index + 1] as string).split(',')) named.add(name.trim().toLowerCase())
-  }
   const headers: string[] = []
+  let named: Set<string> | undefined
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = (rawHeaders[index] as string).toLowerCase()
-    if (!HOP_BY_HOP.has(name) && !named.has(name) && name !== 'expect')
-      headers.push(rawHeaders[index] as string, rawHeaders[index + 1] as string)
+    const name = rawHeaders[index] as string
+    const value = rawHeaders[index + 1] as string
+    const lower = name.toLowerCase()
+    if (lower === 'connection') named = namedByConnection(value, named)
+    else if (!HOP_BY_HOP.has(lower)) headers.push(name, value)
   }
-  return headers
+  return named === undefined ? headers : without(headers, named)
+}
+
+/** Undefined for `keep-alive` and `close`: what nearly every connection says names no header. */
+function namedByConnection(value: string, before: Set<string> | undefined): Set<string> | undefined {
+  let named = before
+  for (const part of value.toLowerCase().split(',')) {
+    const name = part.trim()
+    if (name !== 'keep-alive' && name !== 'close' && name !== '') named = (named ?? new Set()).add(name)
+  }
+  return named
+}
+
+function without(headers: readonly string[], names: ReadonlySet<string>): string[] {
+  const left: string[] = []
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string
+    if (!names.has(name.toLowerCase())) left.push(name, headers[index + 1] as string)
+  }
+  return left
+}
+
+/** The first value in a flat name, value list. @param name in lower case */
+export function headerOf(headers: readonly string[], name: string): string | undefined {
+  for (let index = 0; index < headers.length; index += 2) {
+    const found = headers[index] as string
+    if (found.length === name.length && found.toLowerCase() === name) return headers[index + 1]
+  }
+  return undefined
 }
 
 /** Plain text with a newline, as every error of the gateway. */
@@ -57,6 +83,10 @@ export function sendEmpty(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   response.writeHead(status, { 'Content-Length': 0, ...headers }).end()
+}
+
+export function redirect(response: ServerResponse, status: 301 | 307, location: string): void {
+  sendEmpty(response, status, { Location: location })
 }
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {

@@ -1,69 +1,70 @@
 // `/function/…`: hands a call to its function and the answer back, both streamed (OpenFaaS contract, synchronous
 // invocation). Decides nothing about retries.
 
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough } from 'node:stream'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 
 import { errorText } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
-import { VERSION } from '../telemetry/version.ts'
 import type { DeployedFunction, Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
-import { forwardable, functionPath, notFound, sendEmpty, sendText } from './http.ts'
+import { forwardable, fullName, functionPath, headerOf, notFound, sendEmpty, sendText } from './http.ts'
+import { identify } from './identity.ts'
+import type { Identity } from './identity.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import type { RequestTarget } from './request-target.ts'
 import { RuntimeFailure } from './runtime/runtime.ts'
 import type { RuntimeAnswer } from './runtime/runtime.ts'
 
 export interface InvocationOptions {
   readonly functions: Functions
   readonly metrics: GatewayMetrics
+  /** Of names that have none. */
+  readonly namespace: string
+  /** A whole call, its answer included. */
   readonly upstreamTimeoutMs: number
+  /** A whole call whose caller asks for a stream. */
+  readonly writeTimeoutMs: number
+  /** What is not there is a 404, as where somebody looks it up to scale it. */
+  readonly scaleFromZero: boolean
+  /** A log line for each call with where it is sent. */
+  readonly writeRequestUri: boolean
   readonly clock: Clock
   readonly log: GatewayLog
-}
-
-/** Who is calling, as both sides are told. */
-export interface Identity {
-  readonly callId: string
-  /** Of the answer, unless the function sets them itself. */
-  readonly answered: Readonly<Record<string, string>>
-  /** Of the request, as the function sees it: flat name, value list. */
-  readonly forwarded: readonly string[]
 }
 
 /** What OpenFaaS's providers route; anything else is a 405. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** Ours, for the log and the metrics: nobody is left to answer. */
 const CALLER_LEFT = 499
+const LEFT = new Error('the caller left')
+/** Which part of the platform answers instead of the function. */
+const BY_PROXY = { 'X-OpenFaaS-Internal': 'proxy' }
+const BY_MIDDLEWARE = { 'X-OpenFaaS-Internal': 'faas-middleware' }
 
 export async function invoke(
   request: IncomingMessage,
   response: ServerResponse,
-  url: { readonly path: string; readonly query: string },
+  target: RequestTarget,
   options: InvocationOptions,
 ): Promise<void> {
   const { functions, metrics, log } = options
-  const { name, rest } = functionPath(url.path, '/function/')
+  const { name, rest } = functionPath(target.path, '/function/')
   if (name === undefined) return sendText(response, 400, 'Provide function name in the request path\n')
   if (name === null) return notFound(response)
-  if (!METHODS.has(request.method ?? '')) return sendEmpty(response, 405)
-  const identity = identify(request, options.clock)
+  const { method = '' } = request
+  if (!METHODS.has(method)) return sendEmpty(response, 405)
   const startedAt = performance.now()
+  const identity = identify(request, options.clock, startedAt)
   const deployed = functions.find(name)
   if (deployed !== undefined) metrics.started(deployed.fullName)
-  const status = await answer(
-    request,
-    response,
-    { name, path: `${rest || '/'}${url.query}`, identity, deployed },
-    options,
-  )
+  const path = `${rest || '/'}${target.query}`
+  const status = await answer(request, response, { name, path, identity, deployed }, options)
   const seconds = (performance.now() - startedAt) / 1000
   // Names that nobody deployed are no label: a caller could make up any number of them.
   if (deployed !== undefined) metrics.finished(deployed.fullName, status, seconds)
-  log.request(`Forwarded [${request.method}] to ${url.path}${url.query} - [${status}] - ${seconds.toFixed(4)}s`)
+  log.access?.(`Forwarded [${method}] to ${target.path}${target.query} - [${status}] - ${seconds.toFixed(4)}s`)
 }
 
 interface Call {
@@ -78,30 +79,34 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   { name, path, identity, deployed }: Call,
-  { upstreamTimeoutMs, log }: InvocationOptions,
+  options: InvocationOptions,
 ): Promise<number> {
-  const fail = (status: number, text: string, origin = 'proxy'): number => {
-    sendText(response, status, text, { ...identity.answered, 'X-OpenFaaS-Internal': origin })
+  const fail = (status: number, text: string, by: Readonly<Record<string, string>> = BY_PROXY): number => {
+    // The body that it waits to be asked for would be taken for its next request.
+    if (request.headers.expect !== undefined) response.shouldKeepAlive = false
+    sendText(response, status, text, { ...identity.answered, ...by })
     return status
   }
-  if (deployed === undefined) return fail(503, `No endpoints available for: ${name}.\n`)
+  if (deployed === undefined) return unknown(name, fail, options)
   if (!deployed.tryEnter()) {
     const text = `Concurrent request limit exceeded. Max concurrent requests: ${deployed.inFlightMax}\n`
-    return fail(429, text, 'faas-middleware')
+    return fail(429, text, BY_MIDDLEWARE)
   }
+  const { log } = options
+  if (options.writeRequestUri) log.access?.(`forwardRequest: ${deployed.fullName} ${path}`)
   const left = new AbortController()
-  response.once('close', () => left.abort(new Error('the caller left')))
+  const leave = (): void => left.abort(LEFT)
+  response.once('close', leave)
   try {
     const answered = await deployed.replicas.call({
       method: request.method ?? 'POST',
       path,
       headers: identity.forwarded,
-      body: hasBody(request) ? bodyOf(request) : undefined,
-      timeoutMs: upstreamTimeoutMs,
+      body: hasBody(request) ? bodyOf(request, response) : undefined,
+      timeoutMs: wantsStream(request) ? options.writeTimeoutMs : options.upstreamTimeoutMs,
       signal: left.signal,
     })
-    await reply(request, response, identity, answered)
-    return answered.status
+    return await reply(request, response, identity, answered)
   } catch (error) {
     if (!(error instanceof RuntimeFailure)) throw error
     if (left.signal.aborted) return CALLER_LEFT
@@ -110,28 +115,70 @@ async function answer(
     sendEmpty(response, 502, identity.answered)
     return 502
   } finally {
+    response.off('close', leave)
     deployed.leave()
   }
 }
 
+function unknown(
+  name: string,
+  fail: (status: number, text: string, by?: Readonly<Record<string, string>>) => number,
+  { namespace, scaleFromZero }: InvocationOptions,
+): number {
+  if (!scaleFromZero) return fail(503, `No endpoints available for: ${name}.\n`)
+  return fail(404, `error finding function ${fullName(name, namespace)}: no such function\n`, {})
+}
+
+/** Resolves with the status once all of it is sent, or nobody is left to send it to. */
 async function reply(
   request: IncomingMessage,
   response: ServerResponse,
-  identity: Identity,
+  { answered }: Identity,
   { status, headers, body }: RuntimeAnswer,
-): Promise<void> {
+): Promise<number> {
   const sent = forwardable(headers)
-  const names = new Set(sent.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()))
-  for (const [name, value] of Object.entries(identity.answered))
-    if (!names.has(name.toLowerCase())) sent.push(name, value)
-  if (!names.has('content-type')) sent.push('Content-Type', request.headers['content-type'] ?? 'text/plain')
+  for (const name in answered)
+    if (headerOf(headers, name.toLowerCase()) === undefined) sent.push(name, answered[name] as string)
+  if (headerOf(headers, 'content-type') === undefined)
+    sent.push('Content-Type', request.headers['content-type'] ?? 'text/plain')
+  const isSized = headerOf(headers, 'content-length') !== undefined
   if (body instanceof Uint8Array) {
-    response.writeHead(status, [...sent, 'Content-Length', String(body.byteLength)]).end(body)
-    return
+    if (!isSized) sent.push('Content-Length', String(body.byteLength))
+    response.writeHead(status, sent).end(body)
+    return status
   }
   response.writeHead(status, sent)
-  // A function that dies in the middle of its answer: the caller sees a broken body, never a complete one.
-  await pipeline(body, response).catch(() => response.destroy())
+  // Of a stream the head goes ahead, however late its first event is.
+  if (!isSized) response.flushHeaders()
+  return (await send(body, response)) ? status : CALLER_LEFT
+}
+
+/** False when the caller left first. A function that dies in the middle: the caller sees a broken body, never a complete one. */
+function send(body: Readable, response: ServerResponse): Promise<boolean> {
+  if (response.destroyed) {
+    body.destroy()
+    return Promise.resolve(false)
+  }
+  return new Promise((resolve) => {
+    let isBroken = false
+    // Also when it ends without an error before its end.
+    const broken = (): void => {
+      isBroken = !body.readableEnded
+      if (isBroken) response.destroy()
+    }
+    body.once('error', broken).once('close', broken)
+    response.once('close', () => {
+      body.destroy()
+      resolve(response.writableFinished || isBroken)
+    })
+    body.pipe(response)
+  })
+}
+
+/** Server-sent events and lines of JSON, by what the caller asks for: no total timeout is theirs. */
+function wantsStream({ headers }: IncomingMessage): boolean {
+  const { accept } = headers
+  return accept !== undefined && (accept.startsWith('text/event-stream') || accept.startsWith('application/x-ndjson'))
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -142,7 +189,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
  * The body as the function reads it. Not the request itself: a runtime that stops reading destroys what it was given, and
  * with the request the connection would go that the answer is still to be sent on.
  */
-function bodyOf(request: IncomingMessage): Readable {
+function bodyOf(request: IncomingMessage, response: ServerResponse): Readable {
+  if (request.headers.expect !== undefined) response.writeContinue()
   const body = new PassThrough()
   request.once('error', (error) => body.destroy(error))
   body.once('close', () => {
@@ -153,29 +201,4 @@ function bodyOf(request: IncomingMessage): Readable {
   // Destroyed with an error when the caller leaves; whoever reads it hears that.
   body.on('error', () => {})
   return request.pipe(body)
-}
-
-/** The call's id, start time and origin: kept where the caller states them, made where not. */
-export function identify(request: IncomingMessage, clock: Clock): Identity {
-  const { headers, socket } = request
-  const given = headers['x-call-id']
-  const callId = typeof given === 'string' && given !== '' ? given : randomUUID()
-  // Unix nanoseconds; what the clock does not resolve is filled from the monotonic one.
-  const startTime = String(BigInt(Math.trunc(clock.now())) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n))
-  const forwarded = forwardable(request.rawHeaders)
-  if (callId !== given) forwarded.push('X-Call-Id', callId)
-  forwarded.push('X-Start-Time', startTime)
-  if (headers['x-forwarded-host'] === undefined && headers.host !== undefined)
-    forwarded.push('X-Forwarded-Host', headers.host)
-  if (headers['x-forwarded-for'] === undefined) {
-    const { remoteAddress = '', remotePort = 0, remoteFamily } = socket
-    forwarded.push('X-Forwarded-For', `${remoteFamily === 'IPv6' ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`)
-  }
-  if (headers['user-agent'] === undefined) forwarded.push('User-Agent', `connector-hub-gateway/${VERSION}`)
-  const answered = {
-    'X-Start-Time': startTime,
-    'X-Served-By': `connector-hub/${VERSION}`,
-    ...(callId === given ? {} : { 'X-Call-Id': callId }),
-  }
-  return { callId, answered, forwarded }
 }

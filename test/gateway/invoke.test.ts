@@ -201,8 +201,7 @@ describe('which function is meant', () => {
   )
 
   test.each([
-    '/function/..',
-    '/function/.',
+    '/function/...',
     '/function/ec%68o',
     '/function/%2e%2e',
     '/function/..%2Fecho',
@@ -221,10 +220,34 @@ describe('which function is meant', () => {
   test.each([
     ['//function/echo', '/function/echo'],
     ['/function//echo?a=//', '/function/echo?a=//'],
-    ['/function/echo///v1', '/function/echo/v1'],
+    ['/function/echo///v1/', '/function/echo/v1/'],
+    ['/function/./echo/.', '/function/echo'],
+    ['/function/echo/a/../b', '/function/echo/b'],
+    ['/function/..', '/'],
+    ['/../../function/echo', '/function/echo'],
     ['//evil.example/x', '/evil.example/x'],
   ])('%s is redirected to %s', async (path, location) => {
-    const answer = await rig.call(path, { method: 'POST', body: 'x' })
-    expect(answer).toMatchObject({ status: 301, headers: { location } })
+    for (const method of ['GET', 'HEAD'])
+      expect(await rig.call(path, { method })).toMatchObject({ status: 301, headers: { location }, text: '' })
+  })
+
+  test.each([
+    ['//function/echo', '/', {}],
+    ['/function//echo///v1/?a=//', '/v1/', { a: '//' }],
+    ['/function/nobody/../echo/./v1', '/v1', {}],
+  ])('a POST to %s is served where a redirect would lead, body and all', async (path, seen, query) => {
+    expect(await echo(path, { method: 'POST', body: 'kept' })).toMatchObject({
+      method: 'POST',
+      path: seen,
+      query,
+      body: 'kept',
+    })
+  })
+
+  test('cleaned, a path that leads nowhere is a 404', async () => {
+    expect(await rig.call('/function/echo/..', { method: 'POST' })).toMatchObject({
+      status: 404,
+      text: '404 page not found\n',
+    })
   })
 })

@@ -55,6 +55,10 @@ export class RecordedLog implements GatewayLog {
     this.requests.push(line)
   }
 
+  access(line: string): void {
+    this.requests.push(line)
+  }
+
   functionOutput(name: string, line: string): void {
     this.output.push({ name, line })
   }

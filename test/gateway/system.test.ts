@@ -195,7 +195,6 @@ describe('metrics', () => {
 
 describe('what is not there', () => {
   test.each([
-    '/',
     '/nothing',
     '/function',
     '/functions/x',

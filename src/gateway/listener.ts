@@ -1,0 +1,84 @@
+// The HTTP server of the gateway: its limits and deadlines, and what is answered before any route is asked. Knows no route;
+// gateway.ts gives it those.
+
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+
+import { redirect, sendEmpty } from './http.ts'
+import { cleanPath, requestTarget } from './request-target.ts'
+import type { RequestTarget } from './request-target.ts'
+
+export interface ListenerOptions {
+  /** For a client to send its request line and headers. */
+  readonly headersTimeoutMs: number
+  /** For the whole request to arrive, and for an idle connection to say something. */
+  readonly readTimeoutMs: number
+  /** From the end of the headers to the end of the answer; then the connection is closed, as Go's server does it. */
+  readonly writeTimeoutMs: number
+  /** Never rejects. */
+  readonly serve: (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>
+}
+
+const HEADER_BYTES_MAX = 64 * 1024
+/** Beyond them a connection is closed when it comes. */
+const CONNECTIONS_MAX = 10_000
+const CHECK_MS = 5000
+
+/** Not listening yet. */
+export function createListener(options: ListenerOptions): Server {
+  const { headersTimeoutMs, readTimeoutMs } = options
+  const server = createServer({
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: Math.min(headersTimeoutMs, readTimeoutMs),
+    requestTimeout: readTimeoutMs,
+    keepAliveTimeout: readTimeoutMs,
+    connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs, readTimeoutMs),
+  })
+  server.maxConnections = CONNECTIONS_MAX
+  // Their bytes are bounded; beyond a number Node would leave them out in silence.
+  server.maxHeadersCount = 0
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => accept(request, response, options))
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    // A call's body is asked for when there is a function to read it.
+    if (!targetOf(request).path.startsWith('/function/')) response.writeContinue()
+    accept(request, response, options)
+  })
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => {})
+    socket.end('HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+  })
+  return server
+}
+
+function accept(request: IncomingMessage, response: ServerResponse, options: ListenerOptions): void {
+  // A caller that goes away is seen where its body is read or its answer written.
+  response.on('error', () => {})
+  const { method, socket } = request
+  const deadline = setTimeout(() => socket.destroy(), options.writeTimeoutMs)
+  response.once('close', () => clearTimeout(deadline))
+  const target = requestTarget(request.url ?? '/')
+  // Of the server as a whole (RFC 9110 §9.3.7), as Go's server answers it.
+  if (target.path === '*' && method === 'OPTIONS') return sendEmpty(response, 200)
+  if (hasTwoHosts(request)) return sendEmpty(response, 400, { Connection: 'close' })
+  const path = cleanPath(target.path)
+  if (path === target.path) void options.serve(request, response, target)
+  else if (method === 'GET' || method === 'HEAD') redirect(response, 301, path + target.query)
+  // Redirected, it would come again as a GET without its body; so it is served where it would have been sent.
+  else void options.serve(request, response, { path, query: target.query })
+}
+
+function targetOf({ url = '/' }: IncomingMessage): RequestTarget {
+  const { path, query } = requestTarget(url)
+  return { path: cleanPath(path), query }
+}
+
+/** Two servers in a row may each believe another one (RFC 9112 §3.2). */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1
+  }
+  return hosts > 1
+}
