@@ -83,7 +83,7 @@ describe('a connection', () => {
       if (request.url?.startsWith('/?') === true) response.end('<ListAllMyBucketsResult></ListAllMyBucketsResult>')
     })
     await silent.start()
-    await using rig = sourceAt(stand, { receive, url: silent.url, connectTimeout: '100ms' })
+    await using rig = sourceAt(stand, { receive, url: silent.url, connectTimeout: '5s' })
     const problem: unknown = await rig.opened(['photos']).catch((error: unknown) => error)
     expect(problem).toMatchObject({ code: 'HUB_SOURCE_UNREACHABLE', canRetry: true, hint: expect.stringContaining('receive: webhook') }) // prettier-ignore
   })

@@ -326,7 +326,7 @@ describe('a probe', { timeout: TEST_MS }, () => {
 
   test('of a build that tells nothing to those who listen (answered as by one) says which to use', async () => {
     await using silent = await fakeMinio((url) => (url.startsWith('/photos') ? 'nothing' : undefined))
-    const { topics } = await probe({ receive: 'listen', url: silent.url, connectTimeout: '100ms' }, ['photos'])
+    const { topics } = await probe({ receive: 'listen', url: silent.url, connectTimeout: '5s' }, ['photos'])
     expect(topics).toMatchObject([{ ok: false, code: 'HUB_SOURCE_UNREACHABLE', fix: expect.stringContaining('use another release, or receive: webhook') as string }]) // prettier-ignore
   })
 })
