@@ -149,7 +149,7 @@ describe('a look in webhook mode', { timeout: TEST_MS }, () => {
 
   test('of a build that tells nothing to those who listen says so, and shows what is on the disk', async () => {
     await using silent = await fakeMinio((url) => (url.startsWith('/photos') ? 'nothing' : undefined))
-    const config = { url: silent.url, connectTimeout: '100ms' }
+    const config = { url: silent.url, connectTimeout: '5s' }
     const { seen, caution } = await seenBy(await toolsAt(config), 'photos')
     expect(seen).toEqual([])
     expect(caution).toContain('bucket photos: it sends nothing to those who listen; builds of MinIO that do not flush the listen API') // prettier-ignore
