@@ -1,0 +1,204 @@
+// Invokes a function with what the form says and reports what came back.
+
+import { AnswerView } from './answer.js'
+import { byId, make, messageOf } from './dom.js'
+import { functionUrl } from './gateway.js'
+import { duration, parseHeaders, size } from './text.js'
+
+/** @typedef {import('./gateway.js').FunctionStatus} FunctionStatus */
+
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+const BODILESS = new Set(['GET', 'HEAD'])
+const FIELDS = ['method', 'path', 'query', 'body', 'contentType', 'headers', 'callback']
+
+export class Invocation {
+  #form = /** @type {HTMLFormElement} */ (byId('invoke'))
+  #answer = new AnswerView()
+  #stop = byId('stop')
+  /** @type {FunctionStatus | undefined} */
+  #shown
+  /** What was typed, by function. @type {Map<string, Record<string, string>>} */
+  #drafts = new Map()
+  /** @type {AbortController | undefined} */
+  #running
+
+  constructor() {
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      void this.#invoke()
+    })
+    this.#form.addEventListener('input', () => this.#adapt())
+    this.#form.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit()
+    })
+    this.#stop.addEventListener('click', () => this.#running?.abort(new Error('stopped')))
+  }
+
+  /** @param {FunctionStatus} shown */
+  open(shown) {
+    this.close()
+    this.#shown = shown
+    const draft = this.#drafts.get(`${shown.name}.${shown.namespace}`)
+    for (const name of FIELDS) this.#field(name).value = draft?.[name] ?? ''
+    this.#field('method').value = draft?.['method'] ?? 'POST'
+    this.#field('contentType').value = draft?.['contentType'] ?? 'text/plain'
+    this.#check('async').checked = draft?.['async'] === 'on'
+    this.#field('file').value = ''
+    byId('answer').hidden = true
+    this.#answer.clear()
+    this.#adapt()
+  }
+
+  /** What was typed is kept, what runs is not. */
+  close() {
+    this.#running?.abort(new Error('closed'))
+    if (this.#shown === undefined) return
+    const draft = Object.fromEntries(FIELDS.map((name) => [name, this.#field(name).value]))
+    if (this.#check('async').checked) draft['async'] = 'on'
+    this.#drafts.set(`${this.#shown.name}.${this.#shown.namespace}`, draft)
+    this.#shown = undefined
+  }
+
+  /** @param {string} name */
+  #field(name) {
+    return /** @type {HTMLInputElement} */ (this.#form.elements.namedItem(name))
+  }
+
+  /** @param {string} name */
+  #check(name) {
+    return this.#field(name)
+  }
+
+  /** What cannot be is not offered. */
+  #adapt() {
+    const isAsync = this.#check('async').checked
+    // The gateway takes nothing else on its async route.
+    if (isAsync) this.#field('method').value = 'POST'
+    this.#field('method').disabled = isAsync
+    byId('callback-line').hidden = !isAsync
+    const bodiless = BODILESS.has(this.#field('method').value)
+    for (const name of ['body', 'file', 'contentType']) this.#field(name).disabled = bodiless
+    if (this.#shown !== undefined) byId('route').textContent = functionUrl(this.#shown, isAsync).pathname
+  }
+
+  /** @returns {Request} */
+  #request() {
+    const isAsync = this.#check('async').checked
+    const method = this.#field('method').value
+    const path = this.#field('path').value.trim()
+    const query = this.#field('query').value.trim().replace(/^\?/, '')
+    const url = functionUrl(/** @type {FunctionStatus} */ (this.#shown), isAsync)
+    if (path !== '') url.pathname += path.startsWith('/') ? path : `/${path}`
+    url.search = query
+    const headers = new Headers(parseHeaders(this.#field('headers').value))
+    const type = this.#field('contentType').value.trim()
+    const callback = this.#field('callback').value.trim()
+    if (type !== '' && !BODILESS.has(method)) headers.set('Content-Type', type)
+    if (isAsync && callback !== '') headers.set('X-Callback-Url', callback)
+    const body = BODILESS.has(method) ? null : this.#body(type)
+    // The gateway's own credentials are not for functions; and a redirect is an answer.
+    return new Request(url, { method, headers, body, credentials: 'omit', redirect: 'manual', cache: 'no-store' })
+  }
+
+  /** Bytes: for a text the browser would choose a content type. @param {string} type */
+  #body(type) {
+    const file = this.#field('file').files?.[0]
+    return file === undefined ? new TextEncoder().encode(this.#field('body').value) : file.slice(0, file.size, type)
+  }
+
+  async #invoke() {
+    this.#running?.abort(new Error('another call'))
+    const running = new AbortController()
+    this.#running = running
+    this.#answer.clear()
+    byId('answer').hidden = false
+    this.#outcome('', [['', 'Waiting…']])
+    this.#stop.hidden = false
+    const startedAt = performance.now()
+    try {
+      const request = this.#request()
+      this.#sayDropped(request.headers)
+      const response = await fetch(request, { signal: running.signal })
+      await this.#show(response, startedAt)
+    } catch (error) {
+      if (this.#running !== running) return
+      this.#outcome('bad', [
+        ['b', 'No answer'],
+        ['', messageOf(error)],
+        ['', duration(performance.now() - startedAt)],
+      ])
+    } finally {
+      if (this.#running === running) this.#stop.hidden = true
+    }
+  }
+
+  /** Names that a browser sets itself or to nothing. @param {Headers} taken */
+  #sayDropped(taken) {
+    const dropped = parseHeaders(this.#field('headers').value).filter(([name]) => !taken.has(name))
+    if (dropped.length > 0)
+      this.#answer.note(`Not sent, as browsers keep these to themselves: ${dropped.map(([name]) => name).join(', ')}`)
+  }
+
+  /** @param {Response} response @param {number} startedAt */
+  async #show(response, startedAt) {
+    if (response.type === 'opaqueredirect') {
+      this.#outcome('warn', [
+        ['b', 'Redirect (3xx)'],
+        ['', duration(performance.now() - startedAt)],
+      ])
+      this.#answer.note('It was not followed, and a browser tells a page nothing else of a redirect; curl shows it.')
+      return
+    }
+    const { status, headers } = response
+    const kind = status < 300 ? 'good' : status < 500 ? 'warn' : 'bad'
+    /** @param {number} bytes @param {string} more */
+    const report = (bytes, more) =>
+      this.#outcome(kind, [
+        ['b', `${status} ${response.statusText}`.trim()],
+        ['', duration(performance.now() - startedAt)],
+        ['', size(bytes) + more],
+        ['', headers.get('content-type') ?? ''],
+        [
+          '',
+          headers.get('x-openfaas-internal') === null
+            ? ''
+            : `from the platform (${headers.get('x-openfaas-internal')}), not the function`,
+        ],
+      ])
+    report(0, '…')
+    this.#answer.headers(headers)
+    const { blob, isCut } = await this.#read(response)
+    report(blob.size, isCut ? ' and more' : '')
+    if (isCut) this.#answer.note(`Reading was ended after ${size(ANSWER_BYTES_MAX)}.`)
+    if (status === 202 && this.#check('async').checked)
+      this.#answer.note(
+        `Queued as call ${headers.get('x-call-id') ?? ''}; the answer goes to the callback URL, if any.`,
+      )
+    await this.#answer.whole(headers, blob, `${this.#shown?.name ?? 'function'}-answer`)
+  }
+
+  /** @param {Response} response */
+  async #read({ body, headers }) {
+    /** @type {Uint8Array<ArrayBuffer>[]} */
+    const chunks = []
+    const incoming = this.#answer.incoming(headers)
+    let bytes = 0
+    for await (const chunk of body ?? []) {
+      chunks.push(chunk)
+      bytes += chunk.byteLength
+      incoming(chunk)
+      // Leaving the loop cancels the stream.
+      if (bytes > ANSWER_BYTES_MAX) break
+    }
+    return { blob: new Blob(chunks), isCut: bytes > ANSWER_BYTES_MAX }
+  }
+
+  /** @param {string} kind @param {[tag: string, text: string][]} parts */
+  #outcome(kind, parts) {
+    const outcome = byId('outcome')
+    outcome.dataset['kind'] = kind
+    outcome.replaceChildren(
+      ...parts.filter(([, text]) => text !== '').map(([tag, text]) => make(tag === 'b' ? 'b' : 'span', {}, text)),
+    )
+  }
+}
