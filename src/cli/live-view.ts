@@ -66,6 +66,12 @@ export class LiveView implements View {
     this.#line(`${clockText(this.#clock.now(), this.#output.color)} ${this.#paint('gray', `│ ${name}: ${text}`)}`)
   }
 
+  /** Lines about calls. */
+  requests(lines: readonly string[]): void {
+    const at = clockText(this.#clock.now(), this.#output.color)
+    this.#output.write(lines.map((text) => `${at} ${printable(text)}\n`).join(''))
+  }
+
   /** The books of every connector, at the end. */
   totals(rows: readonly (readonly [connector: string, counts: LedgerCounts])[]): void {
     this.#sample[Symbol.dispose]()

@@ -13,6 +13,8 @@ export interface View {
   delivery(entry: LedgerEntry): void
   /** A line that a function printed. */
   functionOutput(name: string, text: string): void
+  /** Lines about calls. */
+  requests(lines: readonly string[]): void
   /** The books of every connector, at the end. */
   totals(rows: readonly (readonly [connector: string, counts: LedgerCounts])[]): void
 }
@@ -37,6 +39,7 @@ function jsonView(output: Output): View {
       }),
     delivery: (entry) => line('delivery', { ...entry }),
     functionOutput: (name, text) => line('output', { function: name, text }),
+    requests: (lines) => output.write(lines.map((text) => `${JSON.stringify({ kind: 'request', text })}\n`).join('')),
     totals: (rows) => line('totals', { connectors: Object.fromEntries(rows) }),
   }
 }

@@ -19,6 +19,8 @@ import { invoke } from './invocation.ts'
 import type { InvocationOptions } from './invocation.ts'
 import { createListener } from './listener.ts'
 import { GatewayMetrics } from './metrics.ts'
+import { sendMetrics, startMetricsServer } from './metrics-server.ts'
+import type { MetricsServer } from './metrics-server.ts'
 import { AsyncQueue } from './queue.ts'
 import { startQueueWorker } from './queue-worker.ts'
 import type { QueueWorker } from './queue-worker.ts'
@@ -36,6 +38,8 @@ export interface GatewayOptions {
   readonly host?: string
   /** 0: any free one. */
   readonly port: number
+  /** Of `/metrics` and `/healthz` alone; 0: any free one. Absent: they are on `port` only. */
+  readonly metricsPort?: number
   /** Without: everything is open. */
   readonly auth?: Credentials
   /** Directory of the async queue. */
@@ -63,6 +67,8 @@ export interface GatewayOptions {
 export interface Gateway extends AsyncDisposable {
   /** e.g. `http://127.0.0.1:8080`. */
   readonly address: string
+  /** Of the metrics alone; undefined where no port is given for them. */
+  readonly metricsAddress: string | undefined
   /** Adds or replaces; replacing by an equal one does nothing. A replaced function's running calls are not cut. */
   deploy(spec: FunctionSpec): Promise<void>
   /** `name` with or without its namespace. Running calls are not cut. False when there is no such function. */
@@ -112,6 +118,7 @@ class LocalGateway implements Gateway {
   readonly #socketDirectory: string
   readonly #queue: AsyncQueue
   #worker: QueueWorker | undefined
+  #metricsServer: MetricsServer | undefined
   #address = ''
   #closed: Promise<void> | undefined
 
@@ -135,11 +142,13 @@ class LocalGateway implements Gateway {
   }
 
   async listen(): Promise<void> {
-    const { host = '127.0.0.1', port, stateDir, log } = this.#options
+    const { host = '127.0.0.1', port, metricsPort, stateDir, log } = this.#options
     const bound = await listenAt(this.#server, host, port).catch((error: unknown) => {
       throw new HubError('HUB_GATEWAY_LISTEN', `${host}:${port}: ${errorText(error)}`, { cause: error })
     })
     this.#address = `http://${bound}`
+    if (metricsPort !== undefined)
+      this.#metricsServer = await startMetricsServer(this.#metrics.registry, host, metricsPort)
     this.#worker = startQueueWorker({
       queue: this.#queue,
       stateDir,
@@ -155,6 +164,10 @@ class LocalGateway implements Gateway {
 
   get address(): string {
     return this.#address
+  }
+
+  get metricsAddress(): string | undefined {
+    return this.#metricsServer?.address
   }
 
   get queueLength(): number {
@@ -194,6 +207,7 @@ class LocalGateway implements Gateway {
     const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS)
     await closed
     clearTimeout(deadline)
+    await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
     this.#reaper[Symbol.dispose]()
     this.#queue[Symbol.dispose]()
@@ -284,7 +298,6 @@ class LocalGateway implements Gateway {
     if (request.method !== 'GET') return sendEmpty(response, 405)
     if (path === '/') return redirect(response, 307, '/ui/')
     if (path === '/healthz') return sendText(response, 200, 'OK')
-    const { registry } = this.#metrics
-    response.writeHead(200, { 'Content-Type': registry.contentType }).end(await registry.metrics())
+    return sendMetrics(response, this.#metrics.registry)
   }
 }
