@@ -1,0 +1,117 @@
+// A folder per function with exactly its secrets, kept up to date, and the same files where OpenFaaS's containers have them,
+// if that place can be written. Copies only; the secrets themselves are in secret-store.ts.
+
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { FunctionSpec } from './function-spec.ts'
+import { filesOf, makeFolder } from './secret-store.ts'
+import type { SecretStore } from './secret-store.ts'
+
+export interface SecretMountsOptions {
+  readonly store: SecretStore
+  /** Emptied at the start. */
+  readonly directory: string
+  /** Where OpenFaaS's functions look for secrets, all functions of this machine in one place; the last written one wins. */
+  readonly sharedDirectory: string
+}
+
+type Mounted = Pick<FunctionSpec, 'name' | 'namespace' | 'secrets'>
+
+export class SecretMounts implements Disposable {
+  readonly secrets: SecretStore
+  readonly #options: SecretMountsOptions
+  readonly #mounted = new Map<string, Mounted>()
+  /** Written to the shared folder by us. */
+  readonly #shared = new Set<string>()
+
+  /** @throws HubError HUB_STATE_UNUSABLE */
+  constructor(options: SecretMountsOptions) {
+    this.#options = options
+    this.secrets = options.store
+    rmSync(options.directory, { recursive: true, force: true })
+    makeFolder(options.directory)
+  }
+
+  /** Of its secrets; undefined where it asks for none. */
+  directoryOf({ name, namespace, secrets }: Mounted): string | undefined {
+    return secrets.length === 0 ? undefined : join(this.#options.directory, `${name}.${namespace}`)
+  }
+
+  /** Fills the function's folder. @returns the secrets it asks for that do not exist; @throws HubError HUB_STATE_UNUSABLE */
+  mount(spec: Mounted): readonly string[] {
+    this.unmount(`${spec.name}.${spec.namespace}`, spec)
+    if (spec.secrets.length === 0) return []
+    this.#mounted.set(`${spec.name}.${spec.namespace}`, spec)
+    makeFolder(this.directoryOf(spec) as string)
+    return spec.secrets.filter((secret) => !this.#copy(spec, secret))
+  }
+
+  /** A secret was written or removed: every function that asks for it sees so. */
+  refresh(namespace: string, secret: string): void {
+    for (const spec of this.#mounted.values())
+      if (spec.namespace === namespace && spec.secrets.includes(secret)) this.#copy(spec, secret)
+    this.#tidyShared()
+  }
+
+  /** @param next what takes its place: secrets that both have stay where they are */
+  unmount(fullName: string, next?: Mounted): void {
+    if (!this.#mounted.delete(fullName)) return
+    const folder = join(this.#options.directory, fullName)
+    const kept = new Set(next?.secrets)
+    if (kept.size === 0) rmSync(folder, { recursive: true, force: true })
+    else for (const file of filesOf(folder)) if (!kept.has(file)) rmSync(join(folder, file), { force: true })
+    if (next === undefined) this.#tidyShared()
+  }
+
+  [Symbol.dispose](): void {
+    this.#mounted.clear()
+    this.#tidyShared()
+    rmSync(this.#options.directory, { recursive: true, force: true })
+  }
+
+  /** False when there is no such secret. */
+  #copy(spec: Mounted, secret: string): boolean {
+    const value = this.#options.store.value(spec.namespace, secret)
+    const path = join(this.directoryOf(spec) as string, secret)
+    if (value === undefined) rmSync(path, { force: true })
+    else {
+      const unfinished = join(this.#options.directory, '.unfinished')
+      writeFileSync(unfinished, value, { mode: 0o600 })
+      // At once: a function that reads it meanwhile gets the old one or the new one.
+      renameSync(unfinished, path)
+      this.#share(secret, value)
+    }
+    return value !== undefined
+  }
+
+  #share(secret: string, value: Uint8Array): void {
+    const { sharedDirectory } = this.#options
+    try {
+      mkdirSync(sharedDirectory, { recursive: true, mode: 0o700 })
+      const unfinished = join(sharedDirectory, `.${process.pid}`)
+      writeFileSync(unfinished, value, { mode: 0o600 })
+      renameSync(unfinished, join(sharedDirectory, secret))
+      this.#shared.add(secret)
+    } catch {
+      // Not ours to write: functions find their secrets by secret_mount_path.
+    }
+  }
+
+  /** Takes away what no function has any more. */
+  #tidyShared(): void {
+    const { store, sharedDirectory } = this.#options
+    const wanted = new Set<string>()
+    for (const { namespace, secrets } of this.#mounted.values())
+      for (const secret of secrets) if (this.#shared.has(secret) && store.has(namespace, secret)) wanted.add(secret)
+    for (const secret of this.#shared) {
+      if (wanted.has(secret)) continue
+      this.#shared.delete(secret)
+      try {
+        rmSync(join(sharedDirectory, secret), { force: true })
+      } catch {
+        // It can no longer be written; what is there is not ours any more.
+      }
+    }
+  }
+}
