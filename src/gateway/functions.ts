@@ -1,65 +1,49 @@
-// The deployed functions by full name, and the end of those that are replaced or removed: their running calls come first.
+// The deployed functions by full name: deployment, replacement without a gap, removal, scaling. The end of what is replaced
+// or removed comes after its running calls.
 
 import { isDeepStrictEqual } from 'node:util'
 
 import type { Clock } from '../sdk/index.ts'
+import { Autoscaler } from './autoscaler.ts'
+import { DeployedFunction } from './deployed-function.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { fullName } from './http.ts'
-import { ReplicaSet } from './replica-set.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
+import { scaleSettings } from './scale-settings.ts'
+import { scaleForAlert } from './scaling-rules.ts'
 
-export class DeployedFunction {
-  readonly spec: FunctionSpec
-  /** `name.namespace` */
-  readonly fullName: string
-  /** RFC 3339. */
-  readonly createdAt: string
-  readonly replicas: ReplicaSet
-  /** Of the watchdog's `max_inflight`; 0: no limit. */
-  readonly inFlightMax: number
-  #inFlight = 0
-  #onIdle: (() => void) | undefined
-
-  constructor(spec: FunctionSpec, replicas: ReplicaSet, createdAt: string) {
-    this.spec = spec
-    this.fullName = `${spec.name}.${spec.namespace}`
-    this.replicas = replicas
-    this.createdAt = createdAt
-    this.inFlightMax = Number.parseInt(spec.envVars['max_inflight'] ?? '0', 10) || 0
-  }
-
-  /** False when as many calls run as may. Each true needs one `leave`. */
-  tryEnter(): boolean {
-    if (this.inFlightMax > 0 && this.#inFlight >= this.inFlightMax) return false
-    this.#inFlight += 1
-    return true
-  }
-
-  leave(): void {
-    this.#inFlight -= 1
-    if (this.#inFlight === 0) this.#onIdle?.()
-  }
-
-  /** Resolves when no call runs. Once; each call is bounded by the gateway's timeout. */
-  idle(): Promise<void> {
-    return this.#inFlight === 0 ? Promise.resolve() : new Promise((resolve) => (this.#onIdle = resolve))
-  }
-}
+export type { DeployedFunction } from './deployed-function.ts'
 
 export interface FunctionsOptions {
   readonly namespace: string
   readonly clock: Clock
+  /** How long the calls of what is replaced, removed or scaled down may go on: as long as a call may take at all. */
+  readonly drainMs: number
   /** One replica; `instance` names it: `orders-1`. */
   readonly start: (spec: FunctionSpec, instance: string) => FunctionRuntime
+  /** A line for the function's log. */
+  readonly log: (spec: FunctionSpec, line: string) => void
+  readonly listener: FunctionsListener
+}
+
+/** Who counts, by full name. */
+export interface FunctionsListener {
+  deployed(name: string): void
+  removed(name: string): void
+  /** A start from zero replicas, from the call that asked for it to the first replica that takes calls. */
+  coldStart(name: string, seconds: number): void
 }
 
 export class Functions implements AsyncDisposable {
   readonly #options: FunctionsOptions
+  readonly #autoscaler: Autoscaler
   readonly #deployed = new Map<string, DeployedFunction>()
-  readonly #retired = new Set<DeployedFunction>()
+  /** Replaced or removed, with calls to finish or a successor that is starting. */
+  readonly #leaving = new Set<DeployedFunction>()
 
   constructor(options: FunctionsOptions) {
     this.#options = options
+    this.#autoscaler = new Autoscaler(options.clock)
   }
 
   get names(): Iterable<string> {
@@ -76,17 +60,24 @@ export class Functions implements AsyncDisposable {
   }
 
   /**
-   * Adds or replaces; replacing by an equal spec does nothing.
+   * Adds or replaces; replacing by an equal spec does nothing. It is in force at once; the calls, though, go to the replicas
+   * from before until the new ones have started, where there are any that run: `serving` waits for that.
    * @param created RFC 3339; by default when the first of this name was deployed
    */
   deploy(spec: FunctionSpec, created?: string): void {
     const name = `${spec.name}.${spec.namespace}`
     const before = this.#deployed.get(name)
     if (before !== undefined && isDeepStrictEqual(before.spec, spec)) return
-    const createdAt = created ?? before?.createdAt ?? new Date(this.#options.clock.now()).toISOString()
-    const start = (index: number): FunctionRuntime => this.#options.start(spec, `${spec.name}-${index}`)
-    this.#deployed.set(name, new DeployedFunction(spec, new ReplicaSet(start, 1), createdAt))
-    if (before !== undefined) this.#retire(before)
+    const next = this.#create(spec, before, created)
+    this.#deployed.set(name, next)
+    this.#autoscaler.watch(next)
+    this.#options.listener.deployed(name)
+    if (before !== undefined) this.#replace(before, next)
+  }
+
+  /** Resolves when calls go to the replicas of what is deployed now, in a bounded time. Never rejects. */
+  async serving(name: string): Promise<void> {
+    await this.find(name)?.serving()
   }
 
   /** False when there is none. */
@@ -94,31 +85,68 @@ export class Functions implements AsyncDisposable {
     const deployed = this.find(name)
     if (deployed === undefined) return false
     this.#deployed.delete(deployed.fullName)
+    this.#autoscaler.forget(deployed)
+    this.#retire(deployed.giveUpBefore())
     this.#retire(deployed)
+    this.#options.listener.removed(deployed.fullName)
     return true
   }
 
-  /** False when there is none. */
+  /** Within 0 and the function's maximum. False when there is none. */
   scale(name: string, replicas: number): boolean {
     const deployed = this.find(name)
-    deployed?.replicas.scale(replicas)
+    deployed?.scaleTo(Math.min(Math.max(0, replicas), deployed.scale.max))
+    return deployed !== undefined
+  }
+
+  /** As an alert of Prometheus asks for it. False when there is no such function. */
+  alert(name: string, status: 'firing' | 'resolved'): boolean {
+    const deployed = this.find(name)
+    deployed?.scaleTo(scaleForAlert(deployed.replicas.replicas, deployed.scale, status))
     return deployed !== undefined
   }
 
   /** Ends every function, whatever it is doing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#deployed.values(), ...this.#retired]
+    this.#autoscaler[Symbol.dispose]()
+    const all = [...this.#deployed.values(), ...this.#leaving]
     this.#deployed.clear()
-    this.#retired.clear()
     await Promise.all(all.map(({ replicas }) => replicas[Symbol.asyncDispose]()))
   }
 
-  #retire(deployed: DeployedFunction): void {
-    this.#retired.add(deployed)
-    // Not awaited: whoever replaces a function does not wait for its longest call.
-    void deployed.idle().then(async () => {
-      this.#retired.delete(deployed)
-      await deployed.replicas[Symbol.asyncDispose]()
+  #create(spec: FunctionSpec, before: DeployedFunction | undefined, created: string | undefined): DeployedFunction {
+    const { clock, drainMs, start, log, listener } = this.#options
+    const { settings, problems } = scaleSettings(spec.labels)
+    for (const problem of problems) log(spec, problem)
+    const { min, max, load } = settings
+    return new DeployedFunction({
+      spec,
+      createdAt: created ?? before?.createdAt ?? new Date(clock.now()).toISOString(),
+      scale: settings,
+      // Under load, a new version does not start with less than the old one had.
+      replicas: load === undefined ? min : Math.min(max, Math.max(min, before?.replicas.replicas ?? 0)),
+      clock,
+      drainMs,
+      start,
+      log: (line) => log(spec, line),
+      onColdStart: (seconds) => listener.coldStart(`${spec.name}.${spec.namespace}`, seconds),
     })
+  }
+
+  #replace(before: DeployedFunction, next: DeployedFunction): void {
+    this.#autoscaler.forget(before)
+    const serving = before.giveUpBefore() ?? before
+    // It was to take over itself, and has not come to it.
+    if (serving !== before) this.#retire(before)
+    if (!serving.replicas.isStarted) return this.#retire(serving)
+    this.#leaving.add(serving)
+    // Not awaited, as nothing below: whoever deploys does not wait for starts or for the longest call.
+    void next.takeOver(serving).then((left) => this.#retire(left))
+  }
+
+  #retire(deployed: DeployedFunction | undefined): void {
+    if (deployed === undefined) return
+    this.#leaving.add(deployed)
+    void deployed.retire().then(() => this.#leaving.delete(deployed))
   }
 }

@@ -129,14 +129,15 @@ class LocalGateway implements Gateway {
     this.#queue = this.#openQueue()
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#reaper = new Reaper(this.#socketDirectory)
+    this.#metrics = new GatewayMetrics(() => this.#functions.all)
     this.#functions = new Functions({
       namespace: options.namespace,
       clock: this.#clock,
+      drainMs: this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
       start: (spec) => this.#start(spec),
+      log: (spec, line) => options.log.lifecycle(spec.name, line),
+      listener: this.#metrics,
     })
-    this.#metrics = new GatewayMetrics(() =>
-      Array.from(this.#functions.all, ({ fullName, replicas }) => [fullName, replicas.replicas] as const),
-    )
     this.#invocation = this.#invocationOptions()
     this.#server = this.#createServer()
   }
@@ -176,6 +177,7 @@ class LocalGateway implements Gateway {
 
   async deploy(spec: FunctionSpec): Promise<void> {
     this.#functions.deploy(spec)
+    await this.#functions.serving(`${spec.name}.${spec.namespace}`)
   }
 
   async remove(name: string): Promise<boolean> {

@@ -97,8 +97,11 @@ async function answer(
   const left = new AbortController()
   const leave = (): void => left.abort(LEFT)
   response.once('close', leave)
+  let replica = deployed.acquire()
   try {
-    const answered = await deployed.replicas.call({
+    replica ??= await deployed.acquireFromZero(left.signal)
+    if (replica === undefined) return fail(503, `No endpoints available for: ${name}.\n`)
+    const answered = await replica.runtime.call({
       method: request.method ?? 'POST',
       path,
       headers: identity.forwarded,
@@ -108,14 +111,15 @@ async function answer(
     })
     return await reply(request, response, identity, answered)
   } catch (error) {
+    if (left.signal.aborted && (error === LEFT || error instanceof RuntimeFailure)) return CALLER_LEFT
     if (!(error instanceof RuntimeFailure)) throw error
-    if (left.signal.aborted) return CALLER_LEFT
     log.lifecycle(deployed.spec.name, errorText(error))
     if (error.kind === 'unreachable') return fail(500, `Can't reach service for: ${name}.\n`)
     sendEmpty(response, 502, identity.answered)
     return 502
   } finally {
     response.off('close', leave)
+    replica?.release()
     deployed.leave()
   }
 }

@@ -1,22 +1,30 @@
-// The replicas of one function: a call goes to the least busy one. Decides nothing about how many there should be.
+// The replicas of one function: a call goes to the least busy one, one that is taken away finishes its calls. Decides nothing
+// about how many there should be.
 
-import type { FunctionRuntime, RuntimeAnswer, RuntimeRequest } from './runtime/runtime.ts'
-import { RuntimeFailure } from './runtime/runtime.ts'
+import { Replica } from './replica.ts'
+import type { ReplicaOptions } from './replica.ts'
+import type { FunctionRuntime } from './runtime/runtime.ts'
 
-interface Replica {
-  readonly runtime: FunctionRuntime
-  inFlight: number
+export interface ReplicaSetOptions extends ReplicaOptions {
+  /** Makes the replica with this number, counted from 1; it need not run before its first call. */
+  readonly create: (index: number) => FunctionRuntime
+  /** At first; they are started by the first call. */
+  readonly replicas: number
 }
 
 export class ReplicaSet implements AsyncDisposable {
-  readonly #start: (index: number) => FunctionRuntime
+  readonly #options: ReplicaSetOptions
   #replicas: readonly Replica[] = []
-  #started = 0
+  /** Taken away, finishing their last calls. */
+  readonly #retiring = new Map<Replica, Promise<void>>()
+  #created = 0
+  /** Without replicas, or coming back from there and none is up yet. */
+  #isAtZero: boolean
 
-  /** @param start of the replica with this number, counted from 1 */
-  constructor(start: (index: number) => FunctionRuntime, replicas: number) {
-    this.#start = start
-    this.scale(replicas)
+  constructor(options: ReplicaSetOptions) {
+    this.#options = options
+    this.#replicas = Array.from({ length: options.replicas }, () => this.#create())
+    this.#isAtZero = options.replicas === 0
   }
 
   /** Wanted. */
@@ -24,52 +32,102 @@ export class ReplicaSet implements AsyncDisposable {
     return this.#replicas.length
   }
 
-  /** Those that can take a call now. */
+  /** Those that would take a call now; what starts with its first call is one of them. */
   get availableReplicas(): number {
-    return this.#replicas.length
+    return this.#isAtZero ? 0 : this.#replicas.filter(({ isAvailable }) => isAvailable).length
   }
 
-  /** Leaders of the process groups of all replicas that run now. */
+  /** Leaders of the process groups of all replicas, those included that finish their last calls. */
   get pids(): readonly number[] {
-    return this.#replicas.flatMap(({ runtime }) => runtime.pids ?? [])
+    return [...this.#replicas, ...this.#retiring.keys()].flatMap(({ runtime }) => runtime.pids ?? [])
   }
 
-  /** Calls of replicas that are taken away are not cut. */
-  scale(replicas: number): void {
-    const kept = this.#replicas.slice(0, replicas)
-    const removed = this.#replicas.slice(replicas)
-    while (kept.length < replicas) kept.push({ runtime: this.#start(++this.#started), inFlight: 0 })
-    this.#replicas = kept
-    for (const replica of removed) this.#retire(replica)
+  /** Some replica has been started; false where the first call is still to come. */
+  get isStarted(): boolean {
+    return this.#replicas.some(({ isUp }) => isUp)
   }
 
-  /** @throws RuntimeFailure; `unreachable` when there is no replica */
-  async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
-    const [first, ...others] = this.#replicas
-    if (first === undefined) throw new RuntimeFailure('unreachable', 'it has no replicas')
-    const replica = others.reduce((least, other) => (other.inFlight < least.inFlight ? other : least), first)
-    replica.inFlight += 1
-    try {
-      return await replica.runtime.call(request)
-    } finally {
-      replica.inFlight -= 1
-      if (replica.inFlight === 0 && !this.#replicas.includes(replica)) await replica.runtime[Symbol.asyncDispose]()
+  /**
+   * The least busy replica for one more call, which ends with its `release`. Undefined at zero, until `start` has resolved.
+   * On the path of every call: allocates nothing.
+   */
+  acquire(): Replica | undefined {
+    if (this.#isAtZero) return undefined
+    const replicas = this.#replicas
+    let least: Replica | undefined
+    for (let index = 0; index < replicas.length; index++) {
+      const replica = replicas[index] as Replica
+      if (replica.takesCalls && (least === undefined || replica.inFlight < least.inFlight)) least = replica
     }
+    least ??= this.#leastBusy()
+    least.inFlight += 1
+    return least
   }
 
-  /** Starts what a first call would have to wait for. Never rejects. */
+  /** More are started at once; of fewer, those go that take no calls, and the calls of the others are not cut. */
+  scale(replicas: number): void {
+    const before = this.#replicas
+    const kept = before.toSorted((a, b) => Number(b.takesCalls) - Number(a.takesCalls)).slice(0, replicas)
+    const added = Array.from({ length: replicas - kept.length }, () => this.#create())
+    this.#replicas = [...kept, ...added]
+    if (replicas === 0) this.#isAtZero = true
+    for (const replica of before) if (!kept.includes(replica)) this.#retire(replica)
+    for (const replica of added) void this.#start(replica)
+  }
+
+  /** True as soon as one takes calls; false once it is clear that none will. Never rejects. */
+  start(): Promise<boolean> {
+    const starts = this.#replicas.map((replica) => (replica.takesCalls ? Promise.resolve(true) : this.#start(replica)))
+    return firstTrue(starts)
+  }
+
+  /** Starts what a first call would have to wait for, and waits for all of it. Never rejects. */
   async warm(): Promise<void> {
-    await Promise.all(this.#replicas.map(({ runtime }) => runtime.warm()))
+    await Promise.all(this.#replicas.map((replica) => this.#start(replica)))
   }
 
-  /** Ends every replica, whatever it is doing. */
+  /** Takes all away; resolves when their calls are over, and they have ended. */
+  async drain(): Promise<void> {
+    this.scale(0)
+    await Promise.all(this.#retiring.values())
+  }
+
+  /** Ends every replica, whatever it is doing; those too that were taken away before. */
   async [Symbol.asyncDispose](): Promise<void> {
     const replicas = this.#replicas
     this.#replicas = []
-    await Promise.all(replicas.map(({ runtime }) => runtime[Symbol.asyncDispose]()))
+    this.#isAtZero = true
+    await Promise.all([...replicas, ...this.#retiring.keys()].map((replica) => replica.end()))
   }
 
-  #retire({ runtime, inFlight }: Replica): void {
-    if (inFlight === 0) void runtime[Symbol.asyncDispose]()
+  #create(): Replica {
+    this.#created += 1
+    return new Replica(this.#options.create(this.#created), this.#options)
   }
+
+  /** Where none is up: the first call starts them all and waits for the one it is given. */
+  #leastBusy(): Replica {
+    for (const replica of this.#replicas) if (!replica.isUp) void this.#start(replica)
+    return this.#replicas.reduce((least, other) => (other.inFlight < least.inFlight ? other : least))
+  }
+
+  async #start(replica: Replica): Promise<boolean> {
+    const takesCalls = await replica.start()
+    if (takesCalls && this.#replicas.includes(replica)) this.#isAtZero = false
+    return takesCalls
+  }
+
+  #retire(replica: Replica): void {
+    this.#retiring.set(
+      replica,
+      replica.retire().finally(() => this.#retiring.delete(replica)),
+    )
+  }
+}
+
+function firstTrue(outcomes: readonly Promise<boolean>[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    for (const outcome of outcomes) void outcome.then((value) => value && resolve(true))
+    void Promise.all(outcomes).then(() => resolve(false))
+  })
 }
