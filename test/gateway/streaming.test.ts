@@ -17,7 +17,10 @@ let rig: Rig
 let seenFile: string
 
 beforeAll(async () => {
-  rig = await startRig([nodeFunction('node', 'misbehave'), nodeFunction('echo', 'echo')], { headersTimeoutMs: 300 })
+  // What is large takes its time on a busy machine; the template's own limits are not what is tested here.
+  const envVars = { exec_timeout: '60s', read_timeout: '60s', write_timeout: '60s' }
+  const specs = [nodeFunction('node', 'misbehave', { envVars }), nodeFunction('echo', 'echo')]
+  rig = await startRig(specs, { headersTimeoutMs: 300 })
   seenFile = join(rig.directory, 'seen')
   await rig.gateway.deploy(processFunction('first', './first-line.sh', { envVars: { SEEN_FILE: seenFile } }))
   await rig.gateway.warm('node')

@@ -3,85 +3,26 @@
 
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { Socket } from 'node:net'
 import { parse as parseQuery } from 'node:querystring'
 
-interface FunctionEvent {
-  readonly body: unknown
-  readonly headers: IncomingMessage['headers']
-  readonly method: string
-  readonly query: Readonly<Record<string, unknown>>
-  readonly path: string
-}
+import { send, sendErrorPage } from './node-answer.ts'
+import { BadBody, bodyLimits, readBody } from './node-body.ts'
+import { FunctionContext } from './node-context.ts'
+import { loadHandler } from './node-handler.ts'
 
-type Handler = (
-  event: FunctionEvent,
-  context: FunctionContext,
-  callback: (error: unknown, value?: unknown) => void,
-) => unknown
-
-class TooLarge extends Error {}
-class BadBody extends Error {}
-
-/** What a handler sets its answer with. */
-class FunctionContext {
-  readonly #send: (status: number, headers: Record<string, string>, value: unknown) => void
-  #status = 200
-  #headers: Record<string, string> = {}
-  /** How often an answer was given. */
-  cbCalled = 0
-
-  constructor(send: (status: number, headers: Record<string, string>, value: unknown) => void) {
-    this.#send = send
-  }
-
-  status(code?: number): this | number {
-    if (code === undefined || code === 0) return this.#status
-    this.#status = code
-    return this
-  }
-
-  headers(value?: Record<string, string>): this | Record<string, string> {
-    if (value === undefined) return this.#headers
-    this.#headers = value
-    return this
-  }
-
-  succeed(value?: unknown): this {
-    this.cbCalled += 1
-    this.#send(this.#status, this.#headers, value)
-    return this
-  }
-
-  /** A falsy value is a success; a status that was set is kept; headers are not sent. */
-  fail(error?: unknown): this {
-    if (error === undefined || error === null || error === '' || error === 0 || error === false)
-      return this.succeed(error)
-    this.cbCalled += 1
-    console.error(error)
-    this.#send(this.#status === 200 ? 500 : this.#status, {}, textOf(error))
-    return this
-  }
-
-  /** An error nobody caught, with the status as it stands: the template answers 200 unless told otherwise. */
-  thrown(error: unknown): void {
-    if (this.cbCalled > 0) return
-    this.cbCalled += 1
-    console.error(error)
-    this.#send(STRICT && this.#status === 200 ? 500 : this.#status, {}, textOf(error))
-  }
-}
-
-const { HUB_SOCKET: socket = '', HUB_HANDLER: folder = '' } = process.env
-const RAW = process.env['RAW_BODY'] === 'true'
-const STRICT = process.env['STRICT_ERRORS'] === 'true'
-const TEXT_BYTES_MAX = 100 * 1024
-const JSON_BYTES_MAX = bytes(process.env['MAX_JSON_SIZE'])
-const RAW_BYTES_MAX = bytes(process.env['MAX_RAW_SIZE'])
+const { HUB_SOCKET: socketPath = '', HUB_HANDLER: folder = '' } = process.env
+/** Ours: an error that nobody caught is a 500 and not, as in the template, a 200 with its text. */
+const IS_STRICT = process.env['STRICT_ERRORS'] === 'true'
+const LIMITS = bodyLimits(process.env)
 delete process.env['HUB_SOCKET']
 delete process.env['HUB_HANDLER']
+
+const control = new Socket({ fd: 3, readable: true, writable: true })
+// The gateway is gone, however it went.
+control.on('close', () => process.exit(0))
+control.on('error', () => {})
+control.on('data', () => control.write('pong\n'))
 
 const handler = await loadHandler(folder)
 // The gateway has its own, lower limit.
@@ -89,66 +30,32 @@ const server = createServer({ maxHeaderSize: 256 * 1024 }, (request, response) =
 server.keepAliveTimeout = 0
 server.headersTimeout = 0
 server.requestTimeout = 0
-server.listen(socket, () => process.send?.('hub:ready'))
-process.on('message', (message) => {
-  if (message === 'hub:ping') process.send?.('hub:pong')
-})
-// The gateway is gone, however it went.
-process.on('disconnect', () => process.exit(0))
+server.listen(socketPath, () => control.write('ready\n'))
 
-async function loadHandler(directory: string): Promise<Handler> {
-  const require = createRequire(join(directory, 'package.json'))
-  const file = ['./handler.js', './handler.mjs', './handler.cjs', './index.js', './handler.ts', '.']
-    .map((name) => resolveFrom(require, name))
-    .find((path) => path !== undefined)
-  if (file === undefined) throw new Error(`no handler.js in ${directory}`)
-  const module = (await import(pathToFileURL(file).href)) as { default?: unknown }
-  const exported =
-    typeof module.default === 'function'
-      ? module.default
-      : (module.default as { default?: unknown } | undefined)?.default
-  if (typeof exported !== 'function') throw new Error(`${file} does not export a function`)
-  return exported as Handler
-}
-
-function resolveFrom(require: NodeJS.Require, name: string): string | undefined {
-  try {
-    return require.resolve(name)
-  } catch {
-    return undefined
-  }
-}
-
+/** Never rejects. */
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await readBody(request, LIMITS).catch((error: unknown) => refuse(error, response))
+  if (response.headersSent || response.destroyed) return
   const url = request.url ?? '/'
   const mark = url.indexOf('?')
-  const startedAt = performance.now()
-  const send = (status: number, headers: Record<string, string>, value: unknown): void =>
-    answer(response, startedAt, status, headers, value)
-  let event: FunctionEvent
-  try {
-    event = {
-      body: await readBody(request),
-      headers: request.headers,
-      method: request.method ?? 'GET',
-      query: mark === -1 ? {} : { ...parseQuery(url.slice(mark + 1)) },
-      path: mark === -1 ? url : url.slice(0, mark),
-    }
-  } catch (error) {
-    if (error instanceof TooLarge)
-      send(413, { 'Content-Type': 'text/plain; charset=utf-8' }, 'request entity too large')
-    else if (error instanceof BadBody) send(400, { 'Content-Type': 'text/plain; charset=utf-8' }, error.message)
-    // The caller left while it was sending: nobody to answer.
-    else response.destroy()
-    return
+  request.headers['content-type'] ??= 'text/plain'
+  const event = {
+    body,
+    headers: request.headers,
+    method: request.method,
+    query: mark === -1 ? {} : { ...parseQuery(url.slice(mark + 1)) },
+    path: mark === -1 ? url : url.slice(0, mark),
   }
-  const context = new FunctionContext(send)
+  const context = new FunctionContext((answer) => send(response, answer), IS_STRICT)
+  const callback = (error: unknown, value: unknown): void => {
+    if (error) context.thrown(error)
+    else if (context.cbCalled === 0) context.succeed(value)
+  }
   try {
-    const value = await handler(
-      event,
-      context,
-      (error, result) => void (error ? context.fail(error) : context.succeed(result)),
-    )
+    const returned = handler(event, context, callback)
+    // One that takes a callback and promises nothing answers by it, later.
+    if (returned === undefined && handler.length > 2) return
+    const value = await returned
     // `return context.status(204)` sets an answer and has none to give.
     if (context.cbCalled === 0) context.succeed(value === context ? undefined : value)
   } catch (error) {
@@ -156,76 +63,11 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
   }
 }
 
-/** By the content type, as the template's body parsers have it. */
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const contentType = (request.headers['content-type'] ?? 'text/plain').split(';')[0]?.trim().toLowerCase() ?? ''
-  if (RAW) return readBytes(request, RAW_BYTES_MAX)
-  if (contentType === 'application/json') {
-    const text = (await readBytes(request, JSON_BYTES_MAX)).toString('utf8')
-    if (text === '') return {}
-    try {
-      return JSON.parse(text) as unknown
-    } catch (error) {
-      throw new BadBody((error as Error).message)
-    }
-  }
-  if (contentType.startsWith('text/')) return (await readBytes(request, TEXT_BYTES_MAX)).toString('utf8')
-  if (contentType === 'application/x-www-form-urlencoded')
-    return { ...parseQuery((await readBytes(request, TEXT_BYTES_MAX)).toString('utf8')) }
-  request.resume()
+function refuse(error: unknown, response: ServerResponse): undefined {
+  if (error instanceof BadBody) sendErrorPage(response, error.status, `${error.name}: ${error.message}`)
+  else if (error instanceof Error && error.name === 'BadCompression')
+    sendErrorPage(response, 400, `Error: ${error.message}`)
+  // The caller left while it was sending: nobody to answer.
+  else response.destroy()
   return undefined
-}
-
-async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.byteLength
-    // Read on, so that the answer can be sent on the same connection.
-    if (length <= bytesMax) chunks.push(chunk)
-  }
-  if (length > bytesMax) throw new TooLarge()
-  return Buffer.concat(chunks)
-}
-
-/** Express's rules: text is HTML unless said otherwise, bytes are octets, anything else becomes JSON text. */
-function answer(
-  response: ServerResponse,
-  startedAt: number,
-  status: number,
-  headers: Record<string, string>,
-  value: unknown,
-): void {
-  if (response.headersSent || response.destroyed) return
-  try {
-    const isBytes = value instanceof Uint8Array
-    const body = isBytes ? value : Buffer.from(asText(value))
-    for (const [name, content] of Object.entries(headers)) response.setHeader(name, content)
-    if (!response.hasHeader('Content-Type') && body.byteLength > 0)
-      response.setHeader('Content-Type', isBytes ? 'application/octet-stream' : 'text/html; charset=utf-8')
-    response.setHeader('X-Duration-Seconds', ((performance.now() - startedAt) / 1000).toFixed(6))
-    response.writeHead(status, { 'Content-Length': body.byteLength })
-    response.end(body)
-  } catch (error) {
-    console.error(error)
-    // A header or status that HTTP cannot carry, or a value that JSON cannot.
-    for (const name of response.getHeaderNames()) response.removeHeader(name)
-    response.writeHead(500, { 'Content-Type': 'text/plain; charset=utf-8' }).end(textOf(error))
-  }
-}
-
-function asText(value: unknown): string {
-  if (value === undefined || value === null) return ''
-  return typeof value === 'object' ? JSON.stringify(value) : textOf(value)
-}
-
-function textOf(error: unknown): string {
-  return String(error)
-}
-
-/** `100kb` and the like, as the body parser reads them. */
-function bytes(text = '100kb'): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(b|kb|mb|gb)?$/i.exec(text.trim())
-  const unit = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }[(match?.[2] ?? 'b').toLowerCase()] ?? 1
-  return match === null ? TEXT_BYTES_MAX : Math.floor(Number(match[1]) * unit)
 }

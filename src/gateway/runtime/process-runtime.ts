@@ -1,53 +1,69 @@
-// One process per call over stdin and stdout, as the classic watchdog of OpenFaaS runs it.
+// One process per call over stdin and stdout, as OpenFaaS's watchdogs run it: the classic one, and of-watchdog's modes
+// serializing (both collected) and streaming (both piped live).
 
-import { spawn } from 'node:child_process'
-import type { ChildProcessByStdio } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import type { ChildProcess } from 'node:child_process'
+import { constants } from 'node:os'
+import { Readable } from 'node:stream'
+import type { Writable } from 'node:stream'
 
 import { formatDuration } from '../../sdk/index.ts'
+import type { FunctionSpec } from '../function-spec.ts'
+import { classicEnvironment, httpEnvironment, marshalled } from './http-environment.ts'
+import { killGroup, onLines, spawnGroup, spawnProblem } from './process-group.ts'
 import type { Reaper } from './reaper.ts'
-import {
-  RuntimeFailure,
-  durationHeader,
-  functionEnvironment,
-  killGroup,
-  onLines,
-  watchdogDurationMs,
-} from './runtime.ts'
-import type { FunctionSpec, RuntimeSpec } from '../function-spec.ts'
+import { RuntimeFailure } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
+import {
+  CLASSIC_LIMITS,
+  OF_WATCHDOG_LIMITS,
+  durationHeader,
+  firstLimit,
+  headerOf,
+  humanSize,
+  isOn,
+  limitsOf,
+  secondsSince,
+} from './watchdog.ts'
+import type { Expiry, Limits } from './watchdog.ts'
 
-type Child = ChildProcessByStdio<Writable, Readable, Readable>
-
-/** Output is collected, because the status is known only at the exit. */
+/** Collected, because the status is known only at the exit. */
 const OUTPUT_BYTES_MAX = 128 * 1024 * 1024
-const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
+const CLASSIC_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
 
 export interface ProcessRuntimeOptions {
   readonly spec: FunctionSpec
-  readonly runtime: Extract<RuntimeSpec, { kind: 'process' }>
+  readonly command: readonly string[]
+  readonly directory: string
+  readonly mode: 'classic' | 'streaming' | 'serializing'
+  readonly env: Readonly<Record<string, string>>
   readonly reaper: Reaper
-  readonly secretsDirectory?: string | undefined
   readonly log: InstanceLog
+}
+
+/** One call's process, and what ended it. */
+interface Call {
+  readonly child: ChildProcess
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly request: RuntimeRequest
+  readonly startedAt: number
+  /** The limit that passed. */
+  expired: Expiry | undefined
+  tooLong: boolean
+  /** `exit status 0`, or what else became of it, once its output has ended. Rejects when it was not started. */
+  readonly ended: Promise<string>
 }
 
 export class ProcessRuntime implements FunctionRuntime {
   readonly ready = true
   readonly #options: ProcessRuntimeOptions
-  readonly #command: readonly string[]
-  readonly #environment: Readonly<Record<string, string>>
-  readonly #children = new Set<Child>()
-  readonly #execTimeoutMs: number
-  readonly #combineOutput: boolean
+  readonly #limits: Limits
+  readonly #children = new Set<ChildProcess>()
 
   constructor(options: ProcessRuntimeOptions) {
-    const { spec, runtime } = options
     this.#options = options
-    this.#command = runtime.command.split(' ').filter((part) => part !== '')
-    this.#environment = functionEnvironment(spec, options.secretsDirectory)
-    this.#execTimeoutMs = watchdogDurationMs(spec.envVars['exec_timeout'])
-    const { combine_output: combine = 'true' } = spec.envVars
-    this.#combineOutput = combine !== 'false' && combine !== '0'
+    this.#limits = limitsOf(options.spec.envVars, options.mode === 'classic' ? CLASSIC_LIMITS : OF_WATCHDOG_LIMITS)
   }
 
   get pids(): readonly number[] {
@@ -57,144 +73,244 @@ export class ProcessRuntime implements FunctionRuntime {
   async warm(): Promise<void> {}
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
-    if (!METHODS.has(request.method)) return { status: 405, headers: [], body: Buffer.alloc(0) }
-    const child = this.#spawn(request)
-    const { pid } = child
-    if (pid !== undefined) this.#options.reaper.watch(pid)
-    try {
-      return await this.#run(child, request)
-    } finally {
-      this.#children.delete(child)
-      killGroup(pid)
-      if (pid !== undefined) this.#options.reaper.forget(pid)
-    }
+    const { mode } = this.#options
+    if (mode === 'classic' && !CLASSIC_METHODS.has(request.method))
+      return { status: 405, headers: [], body: Buffer.alloc(0) }
+    const call = this.#start(request)
+    if (mode === 'streaming') return this.#stream(call)
+    return mode === 'classic' ? this.#classic(call) : this.#serialize(call)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) killGroup(child.pid)
   }
 
-  #spawn(request: RuntimeRequest): Child {
-    const [command = '', ...args] = this.#command
-    const child = spawn(command, args, {
-      cwd: this.#options.runtime.directory,
-      env: { ...this.#environment, ...httpEnvironment(request) },
+  #start(request: RuntimeRequest): Call {
+    const { command, directory, mode, env, reaper, spec, log } = this.#options
+    const describe = mode === 'classic' ? classicEnvironment : httpEnvironment
+    const http = isOn(spec.envVars, 'cgi_headers', true) ? describe(request) : {}
+    const startedAt = performance.now()
+    log.watchdog(mode === 'classic' ? 'Forking fprocess.' : `Running ${command[0] ?? ''}`)
+    const child = spawnGroup({
+      command,
+      directory,
+      env: { ...env, ...http },
       stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own, so that the timeout ends what the command starts, too.
-      detached: true,
+      reaper,
+      until: 'close',
     })
     this.#children.add(child)
-    return child
+    const ended = endOf(child, (error) => spawnProblem(error, command, directory))
+    const { stdin, stdout, stderr } = child as ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable }
+    const call: Call = { child, stdin, stdout, stderr, request, startedAt, expired: undefined, tooLong: false, ended }
+    this.#limit(call)
+    this.#feed(call)
+    return call
   }
 
-  async #run(child: Child, request: RuntimeRequest): Promise<RuntimeAnswer> {
-    const { log } = this.#options
-    const startedAt = performance.now()
-    const output = this.#collect(child)
-    const execTimeoutFirst = this.#execTimeoutMs > 0 && this.#execTimeoutMs < request.timeoutMs
-    const limitMs = execTimeoutFirst ? this.#execTimeoutMs : request.timeoutMs
-    let timedOut = false
+  /** Ends the process at the first limit, and when the caller leaves. */
+  #limit(call: Call): void {
+    const { child, request } = call
+    const limit = firstLimit(this.#limits, request)
     const timer = setTimeout(() => {
-      timedOut = true
-      log.lifecycle(`killed after ${formatDuration(limitMs)}`)
+      call.expired = limit.what
+      this.#options.log.lifecycle(`killed after ${formatDuration(limit.ms)}`)
       killGroup(child.pid)
-    }, limitMs)
+    }, limit.ms)
     const leave = (): void => killGroup(child.pid)
     request.signal.addEventListener('abort', leave, { once: true })
-    feed(child, request.body, leave)
-    try {
-      const end = await ended(child)
-      if (timedOut && !execTimeoutFirst) throw new RuntimeFailure('timeout', 'no answer in time')
-      if (timedOut) return textAnswer(408, startedAt, 'Killed process.\n')
-      if (output.tooLong) throw new RuntimeFailure('unreachable', `more than ${OUTPUT_BYTES_MAX} bytes of output`)
-      if (end !== 'exit status 0') return textAnswer(500, startedAt, `${end}\n`, output.chunks)
-      const headers = [...this.#contentType(request), ...durationHeader(startedAt)]
-      return { status: 200, headers, body: Buffer.concat(output.chunks) }
-    } finally {
+    if (request.signal.aborted) leave()
+    const over = (): void => {
       clearTimeout(timer)
+      this.#children.delete(child)
       request.signal.removeEventListener('abort', leave)
       request.body?.destroy()
     }
+    call.ended.then(over, over)
   }
 
-  #collect(child: Child): { readonly chunks: Buffer[]; readonly tooLong: boolean } {
-    const output = { chunks: [] as Buffer[], tooLong: false }
+  #feed({ stdin, child, request }: Call): void {
+    // A process that does not read its stdin is fine.
+    stdin.on('error', () => {})
+    const { body } = request
+    // What is sent too slowly, or not to its end, is not what the function should work on.
+    body?.once('error', () => killGroup(child.pid))
+    const timer =
+      this.#limits.readMs > 0
+        ? setTimeout(() => body?.destroy(new Error('read timeout')), this.#limits.readMs)
+        : undefined
+    body?.once('close', () => clearTimeout(timer))
+    if (body === undefined) clearTimeout(timer)
+    if (isOn(this.#options.spec.envVars, 'marshal_request', false) && this.#options.mode === 'classic')
+      void collect(body).then(
+        (bytes) => stdin.end(marshalled(request, bytes)),
+        () => killGroup(child.pid),
+      )
+    else if (body === undefined) stdin.end()
+    else body.pipe(stdin)
+  }
+
+  async #classic(call: Call): Promise<RuntimeAnswer> {
+    const { spec, log, command } = this.#options
+    const output = this.#collect(call, isOn(spec.envVars, 'combine_output', true))
+    const end = await this.#end(call)
+    if (call.expired === 'exec') {
+      log.watchdog(`Killing process: ${spec.envProcess || command.join(' ')}`)
+      return textAnswer(408, call.startedAt, 'Killed process.\n')
+    }
+    const bytes = Buffer.concat(output)
+    if (end !== 'exit status 0') return textAnswer(500, call.startedAt, `${end}\n`, bytes)
+    const duration = secondsSince(call.startedAt)
+    if (isOn(spec.envVars, 'write_debug', false)) {
+      for (const line of bytes.toString('utf8').split('\n')) log.output(line)
+      log.watchdog(`Duration: ${duration}s`)
+    } else log.watchdog(`Wrote ${bytes.byteLength} Bytes - Duration: ${duration}s`)
+    const contentType = spec.envVars['content_type'] || headerOf(call.request.headers, 'content-type')
+    const type = contentType === undefined || contentType === '' ? [] : ['Content-Type', contentType]
+    return { status: 200, headers: [...type, 'X-Duration-Seconds', duration], body: bytes }
+  }
+
+  async #serialize(call: Call): Promise<RuntimeAnswer> {
+    const output = this.#collect(call, false)
+    const end = await this.#end(call)
+    const headers = ['Content-Type', this.#contentType, ...durationHeader(call.startedAt)]
+    this.#options.log.watchdog(`Took ${secondsSince(call.startedAt)} secs`)
+    if (end !== 'exit status 0') return { status: 500, headers, body: Buffer.from(end) }
+    return { status: 200, headers, body: Buffer.concat(output) }
+  }
+
+  /** The status is out with the first byte; what happens later can only break the body. */
+  async #stream(call: Call): Promise<RuntimeAnswer> {
+    const { stdout } = call
+    this.#logStderr(call)
+    const chunks = stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+    const first = await chunks.next()
+    if (first.done === true) {
+      await this.#end(call)
+      this.#accessLine(call, 0)
+      return { status: 200, headers: ['Content-Type', this.#contentType], body: Buffer.alloc(0) }
+    }
+    const body = Readable.from(this.#rest(call, first.value, chunks), { objectMode: false, highWaterMark: 64 * 1024 })
+    body.once('close', () => killGroup(call.child.pid))
+    return { status: 200, headers: ['Content-Type', this.#contentType], body }
+  }
+
+  async *#rest(call: Call, first: Buffer, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
     let bytes = 0
-    const collect = (chunk: Buffer): void => {
+    for (let chunk = first; ;) {
       bytes += chunk.byteLength
-      if (bytes <= OUTPUT_BYTES_MAX) output.chunks.push(chunk)
-      else if (!output.tooLong) {
-        output.tooLong = true
-        killGroup(child.pid)
+      yield chunk
+      const next = await chunks.next()
+      if (next.done === true) break
+      chunk = next.value
+    }
+    const end = await this.#end(call)
+    this.#accessLine(call, bytes)
+    // An exit is the function's own word that it is done, whatever its status; a signal is not.
+    if (end.startsWith('signal')) throw new Error(`the process ended with ${end}`)
+  }
+
+  #accessLine({ request, startedAt }: Call, bytes: number): void {
+    const took = Number(secondsSince(startedAt)).toFixed(4)
+    this.#options.log.watchdog(
+      `${request.method} ${request.path} - 200 - ContentLength: ${humanSize(bytes)} (${took}s)`,
+    )
+  }
+
+  /** @throws RuntimeFailure where there is nothing to answer */
+  async #end(call: Call): Promise<string> {
+    const end = await call.ended
+    if (call.tooLong) throw new RuntimeFailure('unreachable', `more than ${OUTPUT_BYTES_MAX} bytes of output`)
+    if (call.expired === 'gateway') throw new RuntimeFailure('timeout', 'no answer in time')
+    if (call.expired === 'write') throw new RuntimeFailure('unreachable', 'no answer within its write_timeout')
+    return end
+  }
+
+  #collect(call: Call, combined: boolean): Buffer[] {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const keep = (chunk: Buffer): void => {
+      bytes += chunk.byteLength
+      if (bytes <= OUTPUT_BYTES_MAX) chunks.push(chunk)
+      else if (!call.tooLong) {
+        call.tooLong = true
+        killGroup(call.child.pid)
       }
     }
-    child.stdout.on('data', collect)
-    const { log } = this.#options
-    if (this.#combineOutput) child.stderr.on('data', collect)
-    else onLines(child.stderr, (line) => log.output(line))
-    return output
+    call.stdout.on('data', keep)
+    if (combined) call.stderr.on('data', keep)
+    else this.#logStderr(call)
+    return chunks
   }
 
-  /** Configured, else that of the request, by the route. */
-  #contentType({ headers }: RuntimeRequest): readonly string[] {
-    const configured = this.#options.spec.envVars['content_type'] ?? header(headers, 'content-type')
-    return configured === undefined || configured === '' ? [] : ['Content-Type', configured]
+  #logStderr({ stderr }: Call): void {
+    const { spec, mode, log } = this.#options
+    const prefix = mode !== 'classic' && isOn(spec.envVars, 'prefix_logs', true) ? 'stderr: ' : ''
+    onLines(stderr, (line) => log.output(`${prefix}${line}`), { bufferSize: spec.envVars['log_buffer_size'] })
+  }
+
+  /** Of of-watchdog's modes. */
+  get #contentType(): string {
+    return this.#options.spec.envVars['content_type'] ?? 'application/octet-stream'
   }
 }
 
-function feed(child: Child, body: Readable | undefined, onBroken: () => void): void {
-  // A process that does not read its stdin is fine.
-  child.stdin.on('error', () => {})
-  if (body === undefined) {
-    child.stdin.end()
-    return
-  }
-  body.once('error', onBroken)
-  body.pipe(child.stdin)
-}
-
-/** Once it is gone and its output has ended: `exit status 0`, or what else became of it. @throws RuntimeFailure */
-function ended(child: Child): Promise<string> {
-  return new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new RuntimeFailure('unreachable', error.message)))
-    child.on('close', (code, signal) => resolve(signal === null ? `exit status ${code}` : `signal: ${signal}`))
+/** Once it is gone and its output has ended: `exit status 0`, or what else became of it. */
+function endOf(child: ChildProcess, problem: (error: Error) => string): Promise<string> {
+  const ended = new Promise<string>((resolve, reject) => {
+    child.on('error', (error) => {
+      if (child.pid === undefined) reject(new RuntimeFailure('unreachable', problem(error)))
+    })
+    child.on('close', (code, signal) =>
+      resolve(signal === null ? `exit status ${code}` : `signal: ${signalText(signal)}`),
+    )
   })
+  // Heard by whoever waits for the end; a call that has been given up has nobody.
+  ended.catch(() => undefined)
+  return ended
 }
 
-function textAnswer(status: number, startedAt: number, text: string, output: readonly Buffer[] = []): RuntimeAnswer {
-  const headers = ['Content-Type', 'text/plain', ...durationHeader(startedAt)]
-  return { status, headers, body: Buffer.concat([Buffer.from(text), ...output]) }
+const SIGNAL_TEXTS: Readonly<Partial<Record<NodeJS.Signals, string>>> = {
+  SIGHUP: 'hangup',
+  SIGINT: 'interrupt',
+  SIGQUIT: 'quit',
+  SIGILL: 'illegal instruction',
+  SIGTRAP: 'trace/breakpoint trap',
+  SIGABRT: 'aborted',
+  SIGBUS: 'bus error',
+  SIGFPE: 'floating point exception',
+  SIGKILL: 'killed',
+  SIGUSR1: 'user defined signal 1',
+  SIGSEGV: 'segmentation fault',
+  SIGUSR2: 'user defined signal 2',
+  SIGPIPE: 'broken pipe',
+  SIGALRM: 'alarm clock',
+  SIGTERM: 'terminated',
 }
 
-/** `Http_*` as the classic watchdog sets them: every header under its canonical name, `-` as `_`, first value only. */
-function httpEnvironment({ method, path, headers, body }: RuntimeRequest): Record<string, string> {
-  const environment: Record<string, string> = {}
-  for (let index = 0; index < headers.length; index += 2) {
-    const canonical = (headers[index] as string)
-      .toLowerCase()
-      .replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
-    environment[`Http_${canonical.replaceAll('-', '_')}`] ??= headers[index + 1] as string
+/** As Go names signals. */
+function signalText(signal: NodeJS.Signals): string {
+  return SIGNAL_TEXTS[signal] ?? `signal ${constants.signals[signal]}`
+}
+
+/** @throws Error when it does not arrive whole, or is too long */
+async function collect(body: Readable | undefined): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of (body ?? []) as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength
+    if (bytes > OUTPUT_BYTES_MAX) throw new Error('too long')
+    chunks.push(chunk)
   }
-  const [pathOnly, query] = split(path)
-  const isChunked = body !== undefined && header(headers, 'content-length') === undefined
-  const length = isChunked ? '-1' : (header(headers, 'content-length') ?? '0')
-  if (isChunked) environment['Http_Transfer_Encoding'] = 'chunked'
-  environment['Http_Method'] = method
-  environment['Http_ContentLength'] = length
-  environment['Http_Content_Length'] = length
-  environment['Http_Path'] = pathOnly
-  environment['Http_Host'] = header(headers, 'host') ?? ''
-  if (query !== undefined) environment['Http_Query'] = query
-  return environment
+  return Buffer.concat(chunks)
 }
 
-function split(path: string): [string, string | undefined] {
-  const at = path.indexOf('?')
-  return at === -1 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)]
-}
-
-function header(headers: readonly string[], name: string): string | undefined {
-  for (let index = 0; index < headers.length; index += 2)
-    if ((headers[index] as string).toLowerCase() === name) return headers[index + 1]
-  return undefined
+function textAnswer(
+  status: number,
+  startedAt: number,
+  text: string,
+  output: Uint8Array = Buffer.alloc(0),
+): RuntimeAnswer {
+  const headers = ['Content-Type', 'text/plain; charset=utf-8', ...durationHeader(startedAt)]
+  return { status, headers, body: Buffer.concat([Buffer.from(text), output]) }
 }

@@ -1,8 +1,7 @@
-// What runs a function: the narrow seam between the routes and a Node process, a process per call, and what may come.
+// What runs a function: the narrow seam between the routes and every kind of runtime.
 
 import type { Readable } from 'node:stream'
 
-import { parseDuration } from '../../sdk/index.ts'
 import type { FunctionSpec } from '../function-spec.ts'
 
 export interface RuntimeRequest {
@@ -74,43 +73,4 @@ export function functionEnvironment(spec: FunctionSpec, secretsDirectory?: strin
     OPENFAAS_NAMESPACE: spec.namespace,
     ...(secretsDirectory === undefined ? {} : { secret_mount_path: secretsDirectory }),
   }
-}
-
-/** A watchdog's duration: Go's form, or a bare number of seconds. 0 where it is off, absent or unreadable. */
-export function watchdogDurationMs(text: string | undefined): number {
-  if (text === undefined) return 0
-  return parseDuration(/^\d+$/.test(text) ? `${text}s` : text) ?? 0
-}
-
-/** `X-Duration-Seconds` as watchdogs write it. */
-export function durationHeader(startedAt: number): readonly [string, string] {
-  return ['X-Duration-Seconds', ((performance.now() - startedAt) / 1000).toFixed(6)]
-}
-
-/** The whole process group of a detached child: a shell's children too. */
-export function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // Nobody is left in it.
-  }
-}
-
-const LINE_CHARS_MAX = 8192
-
-/** Splits a stream into lines of bounded length; the rest of a longer one is left out. */
-export function onLines(stream: Readable, line: (text: string) => void): void {
-  let rest = ''
-  stream.setEncoding('utf8')
-  stream.on('data', (chunk: string) => {
-    const parts = (rest + chunk).split('\n')
-    rest = (parts.pop() ?? '').slice(0, LINE_CHARS_MAX)
-    for (const part of parts) line(part.trimEnd().slice(0, LINE_CHARS_MAX))
-  })
-  stream.on('end', () => {
-    if (rest !== '') line(rest)
-  })
-  // A killed child breaks its pipes; its exit is reported where it is watched.
-  stream.on('error', () => {})
 }

@@ -1,10 +1,10 @@
 // The one place that knows every kind of runtime.
 
 import type { FunctionSpec } from '../function-spec.ts'
-import { NodeRuntime } from './node-runtime.ts'
+import { nodeRuntime } from './node-runtime.ts'
 import { ProcessRuntime } from './process-runtime.ts'
 import type { Reaper } from './reaper.ts'
-import { RuntimeFailure } from './runtime.ts'
+import { RuntimeFailure, functionEnvironment } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog } from './runtime.ts'
 
 export interface StartOptions {
@@ -22,9 +22,16 @@ export function startRuntime(options: StartOptions): FunctionRuntime {
   const { runtime } = options.spec
   switch (runtime.kind) {
     case 'node':
-      return new NodeRuntime({ ...options, runtime })
+      return nodeRuntime(options, runtime)
     case 'process':
-      return new ProcessRuntime({ ...options, runtime })
+      return new ProcessRuntime({
+        ...options,
+        // As the watchdogs split it: no quoting.
+        command: runtime.command.split(' ').filter((part) => part !== ''),
+        directory: runtime.directory,
+        mode: runtime.mode,
+        env: functionEnvironment(options.spec, options.secretsDirectory),
+      })
     case 'python':
     case 'server':
     case 'static':
