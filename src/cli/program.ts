@@ -25,6 +25,10 @@ const CONFIG = new Option('-c, --config <file>', 'hub.yaml')
 const STACK = new Option('--stack <files...>', 'read the functions from stack files instead of a gateway')
 const STRICT = new Option('--strict', 'end with 1 for warnings, too')
 const GATEWAY = new Option('--gateway <url>', 'list the functions of this gateway')
+/** Of the commands that run functions. */
+const FILTER = new Option('--filter <glob>', 'only functions with such names; * stands for anything')
+const REGEX = new Option('--regex <expression>', 'only functions whose names match')
+const NO_WATCH = new Option('--no-watch', 'do not follow changes of stack files and of the code of functions')
 
 /** Runs one command line and returns its exit code. Never throws. */
 export async function execute(args: readonly string[], output: Output, env: NodeJS.ProcessEnv): Promise<number> {
@@ -60,6 +64,10 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .argument('[stack]', 'stack file; default: stack.yaml here')
     .addOption(new Option('-c, --config <file>', 'hub.yaml, for connectors that need one, such as webhooks'))
     .option('--port <n>', 'port of the bundled gateway; 0: any free one', '8080')
+    .addOption(FILTER)
+    .addOption(REGEX)
+    .addOption(NO_WATCH)
+    .option('--verbose', 'a line for each call, too')
     .option('--json', 'one JSON object a line')
     .addHelpText('after', '\nExample:\n  connector-hub dev deploy/examples/quickstart/stack.yaml')
     .action(async (stack: string | undefined, options: DevOptions) => {
@@ -71,9 +79,14 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .command('gateway')
     .description('run the bundled gateway alone')
     .option('--stack <files...>', 'deploy the functions of these stack files')
+    .addOption(FILTER)
+    .addOption(REGEX)
+    .addOption(NO_WATCH)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port; 0: any free one', '8080')
+    .option('--metrics-port <n>', 'port of /metrics alone (default: 8082; with --port 0 any free one)')
     .option('--state-dir <dir>', 'where the async queue is kept', '.connector-hub/gateway')
+    .option('--no-access-log', 'print no line for each call')
     .option('--json', 'one JSON object a line')
     .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml')
     .action(async (options: GatewayCommandOptions) => {

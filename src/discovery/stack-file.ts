@@ -29,6 +29,8 @@ export interface StackFunction extends FunctionInfo {
   readonly limits: StackResources
   readonly requests: StackResources
   readonly readonlyRootFilesystem: boolean
+  /** Keys that are set and have an effect on its image only: `build_args`, `configuration.copy`. */
+  readonly buildKeys: readonly string[]
   /** By annotation key; '' for the function itself. */
   readonly positions: ReadonlyMap<string, SourcePosition>
 }
@@ -51,10 +53,12 @@ export interface StackFileOptions {
   readonly namespace?: string
 }
 
+/** What goes into an image, or how: a function that runs without one does not have it. */
+const BUILD_KEYS = ['build_args', 'build_options', 'build_secrets']
 const FUNCTION_KEYS = [
   'lang', 'handler', 'image', 'fprocess', 'environment', 'environment_file', 'secrets', 'constraints', 'labels',
-  'annotations', 'limits', 'requests', 'readonly_root_filesystem', 'namespace', 'skip_build', 'build_args',
-  'build_options', 'build_secrets', 'platforms',
+  'annotations', 'limits', 'requests', 'readonly_root_filesystem', 'namespace', 'skip_build', 'platforms',
+  ...BUILD_KEYS,
 ] // prettier-ignore
 const TOP_KEYS = ['version', 'provider', 'functions', 'configuration']
 /** The name rule of faas-cli. */
@@ -75,6 +79,8 @@ class StackReader {
   readonly #namespace: string
   readonly #findings: Finding[] = []
   readonly #files: string[]
+  /** `configuration.copy` where there is one. */
+  #copyKeys: readonly string[] = []
   /** Full name of the function being read, for findings. */
   #at = ''
 
@@ -98,6 +104,8 @@ class StackReader {
         'functions must be a mapping of names to functions',
       )
     this.#checkKeys(top, TOP_KEYS, '')
+    const configuration = this.#file.entries(top.get('configuration')?.value)
+    if (configuration?.has('copy') === true) this.#copyKeys = ['configuration.copy']
     return {
       path,
       gateway: this.#provider(top.get('provider')),
@@ -155,6 +163,7 @@ class StackReader {
       limits: this.#resources(fields.get('limits'), 'limits'),
       requests: this.#resources(fields.get('requests'), 'requests'),
       readonlyRootFilesystem: this.#boolean(fields.get('readonly_root_filesystem'), 'readonly_root_filesystem'),
+      buildKeys: [...BUILD_KEYS.filter((key) => fields.has(key)), ...this.#copyKeys],
     }
   }
 

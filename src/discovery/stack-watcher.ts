@@ -26,6 +26,10 @@ export interface StackWatcherOptions extends StackFileOptions {
   readonly debounceMs?: number
 }
 
+export interface StackSnapshot extends Snapshot {
+  readonly functions: readonly StackFunction[]
+}
+
 const DEBOUNCE_MS = 100
 /** A file or directory that cannot be read or watched is looked at again this often. */
 const RETRY_MS = 2000
@@ -39,7 +43,7 @@ export class StackWatcher implements FunctionWatcher {
   readonly #watches = new Map<string, { readonly watcher: FSWatcher; names: ReadonlySet<string> }>()
   #files: readonly string[]
   #timer: ClockTimer | undefined
-  #onSnapshot: ((snapshot: Snapshot) => void) | undefined
+  #onSnapshot: ((snapshot: StackSnapshot) => void) | undefined
   #closed = false
 
   constructor(options: StackWatcherOptions) {
@@ -49,7 +53,7 @@ export class StackWatcher implements FunctionWatcher {
   }
 
   /** Reads at once, before it returns. @throws Error when started twice */
-  start(onSnapshot: (snapshot: Snapshot) => void): void {
+  start(onSnapshot: (snapshot: StackSnapshot) => void): void {
     if (this.#onSnapshot !== undefined) throw new Error('a watcher is started once')
     this.#onSnapshot = onSnapshot
     this.#read()

@@ -70,6 +70,7 @@ functions:
     build_args: { A: b }
 configuration:
   templates: []
+  copy: [./shared]
 `)
     expect(stack).toMatchObject({ gateway: 'http://127.0.0.1:8080', findings: [] })
     expect(stack.files).toEqual([stack.path, join(directory, 'base.yaml'), join(directory, 'last.yaml')])
@@ -92,6 +93,7 @@ configuration:
         limits: { memory: '40Mi', cpu: '100m' },
         requests: { memory: '20Mi' },
         readonlyRootFilesystem: true,
+        buildKeys: ['build_args', 'configuration.copy'],
         positions: new Map([
           ['', { file, line: 6, column: 3 }],
           ['topic', { file, line: 24, column: 7 }],
@@ -106,7 +108,7 @@ configuration:
     expect(stack.findings).toEqual([])
     expect(stack.functions).toMatchObject([
       { fullName: 'a', namespace: '', annotations: {}, environment: {}, secrets: [], readonlyRootFilesystem: false },
-      { fullName: 'b', handler: undefined },
+      { fullName: 'b', handler: undefined, buildKeys: [] },
     ])
   })
 

@@ -5,29 +5,40 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { StackWatcher, readStackFile } from '../../discovery/index.ts'
-import type { FunctionWatcher } from '../../discovery/index.ts'
+import { readStackFile } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
+import { Images } from '../../gateway/images.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { Hub } from '../../hub/hub.ts'
 import { loadEmbedded, selfContainedTypes } from '../../hub/registry.ts'
-import { HubError, systemClock } from '../../sdk/index.ts'
+import { HubError } from '../../sdk/index.ts'
 import type { EmbeddedBroker } from '../../sdk/index.ts'
 import { createLogger } from '../../telemetry/logger.ts'
-import { EXIT, errorLine } from '../output.ts'
+import { functionChoice } from '../function-choice.ts'
+import type { ChoiceOptions, FunctionChoice } from '../function-choice.ts'
+import { EXIT } from '../output.ts'
 import type { Output } from '../output.ts'
+import { RequestLines } from '../request-lines.ts'
 import { untilSignal } from '../signals.ts'
+import { StackDeployment } from '../stack-deployment.ts'
 import { viewFor } from '../view.ts'
 import type { View } from '../view.ts'
-import { FUNCTION_NAMESPACE, functionSpecs, gatewayLog, portOf } from './gateway.ts'
+import { gatewayLog, portOf } from './gateway.ts'
 
-export interface DevOptions {
+export interface DevOptions extends ChoiceOptions {
   /** hub.yaml, for connectors that need one. */
   readonly config?: string
   readonly port: string
+  /** Follow the stack file and the code of the functions. */
+  readonly watch: boolean
+  /** Lines about calls, too. */
+  readonly verbose?: boolean
   readonly json?: boolean
 }
+
+/** Of functions that name none, as in OpenFaaS. */
+const FUNCTION_NAMESPACE = 'openfaas-fn'
 
 /** A running development setup; the demo drives it without a terminal. */
 export interface DevSession extends AsyncDisposable {
@@ -51,9 +62,11 @@ export async function dev(
     })
   // Before anything is started: what is wrong with the file is not about ports.
   readStackFile(path, { env })
+  const choice = functionChoice(options)
   const stop = untilSignal()
   const view = viewFor(output, options.json)
-  await using session = await startDev({ stack: path, config: options.config, port: portOf(options.port), view, output, env }) // prettier-ignore
+  const { config, watch, verbose } = options
+  await using session = await startDev({ stack: path, choice, config, watch, verbose, port: portOf(options.port), view, output, env }) // prettier-ignore
   const signal = await stop
   await session.hub.stop()
   view.totals([...session.hub.ledgers].map(([name, ledger]) => [name, { ...ledger.counts }]))
@@ -63,15 +76,24 @@ export async function dev(
 /** @throws HubError */
 export async function startDev({
   stack,
+  choice = () => true,
   config: file,
+  watch = true,
+  verbose = false,
   port,
   view,
   output,
   env,
 }: {
   readonly stack: string
+  /** Default: every function of it. */
+  readonly choice?: FunctionChoice
   /** hub.yaml; without one every connector that needs no broker, or brings one. */
   readonly config: string | undefined
+  /** Follow the stack file and the code of the functions. Default: yes. */
+  readonly watch?: boolean
+  /** Lines about calls, too. Default: no. */
+  readonly verbose?: boolean | undefined
   readonly port: number
   readonly view: View
   readonly output: Output
@@ -89,8 +111,10 @@ export async function startDev({
         [...brokers].map(([name, { address }]) => [`HUB_EMBEDDED_${name.replaceAll('-', '_').toUpperCase()}`, address]),
       ),
     }
+    const lines = verbose ? new RequestLines(output, (all) => view.requests(all)) : undefined
+    const log = gatewayLog(view, lines, verbose)
     const gateway = cleanUp.use(
-      await startGateway({ port, stateDir, namespace: FUNCTION_NAMESPACE, log: gatewayLog(view) }),
+      await startGateway({ port, stateDir, namespace: FUNCTION_NAMESPACE, hotReload: watch, log }),
     )
     const config = await readHubConfig({
       // Without a file nothing of the machine's environment decides what development is like.
@@ -107,20 +131,19 @@ export async function startDev({
       secretNames: [],
       write: (line) => output.warn(line),
     })
-    const deployment = new Deployment(gateway, stack, stackEnv, output)
+    const deployment = new StackDeployment({
+      gateway,
+      images: new Images({ directory: process.cwd() }),
+      paths: [stack],
+      env: stackEnv,
+      namespace: FUNCTION_NAMESPACE,
+      choice,
+      output,
+    })
     await deployment.deploy()
     const hub = new Hub(config, {
       logger,
-      watcher: (events) =>
-        deployment.before(
-          new StackWatcher({
-            paths: [stack],
-            env: stackEnv,
-            namespace: FUNCTION_NAMESPACE,
-            clock: systemClock,
-            events,
-          }),
-        ),
+      watcher: (events) => deployment.watcher(events, watch),
       onWiring: (wiring) => view.wired(wiring),
     })
     cleanUp.defer(() => hub.stop())
@@ -165,50 +188,4 @@ async function startBrokers(
     overlay[name] = { type, ...broker?.config }
   }
   return { overlay, brokers }
-}
-
-/** Keeps the gateway at what the stack file says. */
-class Deployment {
-  readonly #gateway: Gateway
-  readonly #stack: string
-  readonly #env: NodeJS.ProcessEnv
-  readonly #output: Output
-
-  constructor(gateway: Gateway, stack: string, env: NodeJS.ProcessEnv, output: Output) {
-    this.#gateway = gateway
-    this.#stack = stack
-    this.#env = env
-    this.#output = output
-  }
-
-  /** New and changed functions. @returns removes those that are in the file no more; @throws HubError */
-  async deploy(): Promise<() => Promise<void>> {
-    const { specs, problems } = functionSpecs([this.#stack], this.#env)
-    for (const problem of problems) this.#output.warn(`${problem}\n`)
-    for (const spec of specs) await this.#gateway.deploy(spec)
-    const wanted = new Set(specs.map((spec) => `${spec.name}.${spec.namespace}`))
-    return async () => {
-      for (const { name, namespace } of this.#gateway.functions())
-        if (!wanted.has(`${name}.${namespace}`)) await this.#gateway.remove(`${name}.${namespace}`)
-    }
-  }
-
-  /** A watcher whose functions are there before they are wired, and until they are not: no event meets a missing one. */
-  before(watcher: FunctionWatcher): FunctionWatcher {
-    let order = Promise.resolve()
-    return {
-      start: (onSnapshot) =>
-        watcher.start((snapshot) => {
-          order = order
-            .then(async () => {
-              const removeOthers = await this.deploy()
-              onSnapshot(snapshot)
-              await removeOthers()
-            })
-            .catch((error: unknown) => this.#output.warn(errorLine(error, this.#output.warnColor)))
-        }),
-      status: () => watcher.status(),
-      close: () => watcher.close(),
-    }
-  }
 }

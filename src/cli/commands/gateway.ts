@@ -2,114 +2,142 @@
 
 import { resolve } from 'node:path'
 
-import { readStackFile } from '../../discovery/index.ts'
-import type { StackFunction } from '../../discovery/index.ts'
+import type { DiscoveryEvents } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
 import { Images } from '../../gateway/images.ts'
+import { SECRET_MOUNT_PATH, readGatewaySettings } from '../../gateway/settings.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { HubError } from '../../sdk/index.ts'
-import { EXIT } from '../output.ts'
+import { findingLine } from '../finding-line.ts'
+import { functionChoice } from '../function-choice.ts'
+import type { ChoiceOptions } from '../function-choice.ts'
+import { EXIT, printable } from '../output.ts'
 import type { Output } from '../output.ts'
+import { personLog } from '../person-log.ts'
+import { RequestLines } from '../request-lines.ts'
 import { untilSignal } from '../signals.ts'
+import { StackDeployment } from '../stack-deployment.ts'
 import { viewFor } from '../view.ts'
 import type { View } from '../view.ts'
 
-export interface GatewayCommandOptions {
+export interface GatewayCommandOptions extends ChoiceOptions {
   readonly stack?: readonly string[]
+  /** Follow the stack files and the code of the functions. */
+  readonly watch: boolean
   readonly host: string
   readonly port: string
+  /** Default: that of OpenFaaS. */
+  readonly metricsPort?: string
   readonly stateDir: string
+  /** A line for each call. */
+  readonly accessLog: boolean
   readonly json?: boolean
 }
 
-/** Namespace of functions that name none, as in OpenFaaS. */
-export const FUNCTION_NAMESPACE = 'openfaas-fn'
+/** Where OpenFaaS's gateway has its metrics. */
+const METRICS_PORT = 8082
 
 /** @throws HubError */
 export async function gateway(options: GatewayCommandOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
   const view = viewFor(output, options.json)
-  const { specs, problems } = functionSpecs(options.stack ?? [], env)
-  for (const problem of problems) output.warn(`${problem}\n`)
-  // basic_auth with secret files as OpenFaaS has it, or given outright: the names by which `run` finds them too.
-  const { auth } = await readHubConfig({ env })
+  const choice = functionChoice(options)
+  const { settings, notes } = readGatewaySettings(env)
+  for (const note of notes) personLog(output).warn('', note)
+  const { auth } = await readHubConfig({ env: credentialsOf(env) })
   const stop = untilSignal()
+  const lines = new RequestLines(output, (all) => view.requests(all))
   await using running = await startGateway({
+    ...settings,
+    ...portsOf(options),
     host: options.host,
-    port: portOf(options.port),
     stateDir: resolve(options.stateDir),
-    namespace: FUNCTION_NAMESPACE,
-    log: gatewayLog(view),
+    hotReload: options.watch,
+    log: gatewayLog(view, lines, options.accessLog),
     ...(auth === undefined ? {} : { auth }),
   })
-  for (const spec of specs) await running.deploy(spec)
+  const deployment = new StackDeployment({
+    gateway: running,
+    images: new Images({ directory: process.cwd() }),
+    paths: options.stack ?? [],
+    env,
+    namespace: settings.namespace,
+    choice,
+    output,
+  })
+  await deployment.deploy()
   view.started([
     ['gateway', running.address],
-    ...specs.map((spec): [string, string] => [spec.name, `${running.address}/function/${spec.name}`]),
+    ['metrics', `${running.metricsAddress}/metrics`],
+    ...deployment.functions.map((spec): [string, string] => [spec.name, functionUrl(running.address, spec, settings.namespace)]), // prettier-ignore
   ])
+  const watcher = deployment.watcher(discoveryNotes(output), options.watch)
+  watcher.start(({ findings }) => {
+    for (const finding of findings) output.warn(findingLine(finding, output.warnColor))
+  })
   const signal = await stop
+  await watcher.close()
+  await running.close()
+  lines.flush()
   return signal === 'SIGINT' ? EXIT.interrupted : EXIT.ok
 }
 
-/** What functions print, and what the gateway has to say about them. */
-export function gatewayLog(view: View): GatewayLog {
+/**
+ * basic_auth with secret files as OpenFaaS has it, or given outright: the names by which `run` finds them, too. All else that
+ * `run` reads means something else to a gateway.
+ */
+function credentialsOf(env: NodeJS.ProcessEnv): Readonly<Record<string, string | undefined>> {
+  const { basic_auth, secret_mount_path = SECRET_MOUNT_PATH } = env
+  const own = Object.entries(env).filter(([name]) => name.startsWith('HUB_GATEWAY_AUTH_'))
+  return { ...Object.fromEntries(own), basic_auth, secret_mount_path }
+}
+
+/** Beside a free port for calls, one for metrics is free, too. @throws HubError HUB_USAGE */
+function portsOf({ port: text, metricsPort }: GatewayCommandOptions): {
+  readonly port: number
+  readonly metricsPort: number
+} {
+  const port = portOf(text)
+  const usual = port === 0 ? 0 : METRICS_PORT
+  return { port, metricsPort: metricsPort === undefined ? usual : portOf(metricsPort, '--metrics-port') }
+}
+
+function functionUrl(address: string, { name, namespace }: FunctionSpec, usual: string): string {
+  return `${address}/function/${namespace === usual ? name : `${name}.${namespace}`}`
+}
+
+/** Once for each kind of failure: the files are tried again every two seconds. */
+function discoveryNotes(output: Output): DiscoveryEvents {
+  let said = ''
   return {
-    request: () => {},
+    discoveryFailed(code, message) {
+      const line = `${code}: ${message}; what was deployed before stays`
+      if (line !== said) output.warn(`${printable(line)}\n`)
+      said = line
+    },
+    discoveryRecovered() {
+      said = ''
+      output.warn('the stack files can be read again\n')
+    },
+  }
+}
+
+/** What functions print, and what the gateway has to say about them and, given lines for it, about calls. */
+export function gatewayLog(view: View, lines: RequestLines | undefined, accessLog: boolean): GatewayLog {
+  return {
+    request: (line) => lines?.add(line),
+    ...(accessLog ? { access: (line: string) => lines?.add(line) } : {}),
     functionOutput: (name, line) => view.functionOutput(name, line),
     lifecycle: (name, line) => view.functionOutput(name, line),
   }
 }
 
 /** @throws HubError HUB_USAGE */
-export function portOf(text: string): number {
+export function portOf(text: string, option = '--port'): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new HubError('HUB_USAGE', `--port ${text} is not a port`, {
+    throw new HubError('HUB_USAGE', `${option} ${text} is not a port`, {
       hint: 'Write a number from 0 (any free one) to 65535.',
     })
   return port
-}
-
-/**
- * Stack functions as the gateway deploys them; one that cannot run here is named with the reason. Their images are
- * registered, so that a deployment that names one runs from the same folder.
- * @throws HubError HUB_CONFIG_UNREADABLE
- */
-export function functionSpecs(
-  paths: readonly string[],
-  env: NodeJS.ProcessEnv,
-  images = new Images({ directory: process.cwd() }),
-): { readonly specs: readonly FunctionSpec[]; readonly problems: readonly string[] } {
-  const specs: FunctionSpec[] = []
-  const problems: string[] = []
-  for (const path of paths) {
-    for (const declared of readStackFile(path, { env, namespace: FUNCTION_NAMESPACE }).functions) {
-      const { lang, handler } = declared
-      const said = {
-        image: declared.image ?? `local/${declared.name}`,
-        envProcess: declared.fprocess ?? '',
-        envVars: declared.environment,
-      }
-      images.register(said.image, { lang, handler })
-      const runtime = images.runtimeOf(said)
-      if (typeof runtime === 'string') problems.push(`${declared.fullName} is not run: ${runtime}`)
-      else specs.push({ ...specOf(declared), ...said, runtime })
-    }
-  }
-  return { specs, problems }
-}
-
-function specOf(declared: StackFunction): Omit<FunctionSpec, 'image' | 'envProcess' | 'envVars' | 'runtime'> {
-  const { name, namespace, labels, annotations, secrets, constraints, limits, requests } = declared
-  return {
-    name,
-    namespace,
-    labels,
-    annotations,
-    secrets,
-    constraints,
-    limits,
-    requests,
-    readOnlyRootFilesystem: declared.readonlyRootFilesystem,
-  }
 }

@@ -9,8 +9,9 @@ import type { ConfigFinding, HubConfig } from '../../hub/config.ts'
 import { wiringOptions } from '../../hub/options.ts'
 import { selfContainedTypes } from '../../hub/registry.ts'
 import { HubError, parseSchedule, problemText } from '../../sdk/index.ts'
-import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
+import { EXIT, counted, paint, printable, table } from '../output.ts'
 import type { Output } from '../output.ts'
+import { findingLine } from '../finding-line.ts'
 import { changesText } from './plan-changes.ts'
 import { planText, readPlan } from './plan-file.ts'
 import { configOf, functionsOf, functionsOfStacks } from './sources.ts'
@@ -150,13 +151,4 @@ function nextFires(
 function configLine(finding: ConfigFinding, file: string, color: boolean): string {
   const at = finding.line === undefined ? file : `${file}:${finding.line}:${finding.column}`
   return `${printable(at)}: ${paint(color, 'red', 'error')} HUB_CONFIG_INVALID: ${printable(problemText(finding))}\n`
-}
-
-function findingLine(finding: Finding, color: boolean): string {
-  const { level, code, function: name, annotation, message, hint, position } = finding
-  const at =
-    position === undefined
-      ? [name, annotation].filter((part) => part !== '').join(' ')
-      : `${position.file}:${position.line}:${position.column}`
-  return `${printable(at)}: ${paint(color, level === 'error' ? 'red' : 'yellow', level)} ${code}: ${printable(`${sentence(message)} ${hint}`)}\n`
 }

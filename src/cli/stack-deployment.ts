@@ -1,0 +1,165 @@
+// Keeps a gateway at what stack files say, while they change. Takes away only what it has deployed itself. Used by `dev` and
+// `gateway`; the code of a function is watched by the gateway.
+
+import { StackWatcher, readStackFile } from '../discovery/index.ts'
+import type { DiscoveryEvents, FunctionWatcher, StackFunction } from '../discovery/index.ts'
+import type { FunctionSpec, Gateway } from '../gateway/gateway.ts'
+import type { Images } from '../gateway/images.ts'
+import { HubError, systemClock } from '../sdk/index.ts'
+import type { FunctionChoice } from './function-choice.ts'
+import { errorLine } from './output.ts'
+import type { Output } from './output.ts'
+import { personLog } from './person-log.ts'
+
+export interface StackDeploymentOptions {
+  readonly gateway: Gateway
+  readonly images: Images
+  readonly paths: readonly string[]
+  /** Filled into the files. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Of functions that name none. */
+  readonly namespace: string
+  readonly choice: FunctionChoice
+  readonly output: Output
+}
+
+export class StackDeployment {
+  readonly #options: StackDeploymentOptions
+  readonly #deployed = new Map<string, FunctionSpec>()
+  readonly #said = new Set<string>()
+
+  constructor(options: StackDeploymentOptions) {
+    this.#options = options
+  }
+
+  /** Of the files that run here. */
+  get functions(): readonly FunctionSpec[] {
+    return [...this.#deployed.values()]
+  }
+
+  /** For the start: reads the files and deploys. @throws HubError HUB_CONFIG_UNREADABLE, HUB_USAGE when no function is chosen */
+  async deploy(): Promise<void> {
+    const { paths, env, namespace, choice } = this.#options
+    const declared = paths.flatMap((path) => readStackFile(path, { env, namespace }).functions)
+    const chosen = declared.filter(({ name }) => choice(name))
+    if (chosen.length === 0 && declared.length > 0)
+      throw new HubError('HUB_USAGE', 'no function of the stack files is chosen by --filter or --regex', {
+        hint: `There are ${declared.map(({ name }) => name).join(', ')}.`,
+      })
+    await this.#deploy(chosen)
+  }
+
+  /**
+   * A watcher of the files whose functions are deployed before it tells of them, and until it no longer does: no event meets
+   * a missing one. Not following, it tells once.
+   */
+  watcher(events: DiscoveryEvents, follow: boolean): FunctionWatcher {
+    const { paths, env, namespace, choice, output } = this.#options
+    const watcher = new StackWatcher({ paths, env, namespace, clock: systemClock, events })
+    let order = Promise.resolve()
+    return {
+      start: (onSnapshot) => {
+        watcher.start((snapshot) => {
+          const functions = snapshot.functions.filter(({ name }) => choice(name))
+          order = order
+            .then(async () => {
+              const removeOthers = await this.#deploy(functions)
+              onSnapshot({ ...snapshot, functions })
+              await removeOthers()
+            })
+            .catch((error: unknown) => output.warn(errorLine(error, output.warnColor)))
+        })
+        // It has read.
+        if (!follow) void watcher.close()
+      },
+      status: () => watcher.status(),
+      close: async () => {
+        await watcher.close()
+        await order
+      },
+    }
+  }
+
+  /** New and changed functions. @returns removes those that we have deployed and that are not among them */
+  async #deploy(functions: readonly StackFunction[]): Promise<() => Promise<void>> {
+    const { gateway } = this.#options
+    const { specs, problems } = functionSpecs(functions, this.#options.images)
+    for (const problem of [...problems, ...withoutEffect(functions)]) this.#warn(problem)
+    const wanted = new Set<string>()
+    for (const spec of specs) {
+      const fullName = `${spec.name}.${spec.namespace}`
+      wanted.add(fullName)
+      await gateway.deploy(spec)
+      this.#deployed.set(fullName, spec)
+    }
+    return async () => {
+      for (const fullName of this.#deployed.keys()) {
+        if (wanted.has(fullName)) continue
+        this.#deployed.delete(fullName)
+        await gateway.remove(fullName)
+      }
+    }
+  }
+
+  /** Once, however often the files are read. */
+  #warn(text: string): void {
+    if (this.#said.has(text)) return
+    this.#said.add(text)
+    personLog(this.#options.output).warn('', text)
+  }
+}
+
+/**
+ * Stack functions as the gateway deploys them; one that cannot run here is named with the reason. Of two with one name the
+ * first counts. Their images are registered, so that a deployment that names one runs from the same folder.
+ */
+export function functionSpecs(
+  functions: readonly StackFunction[],
+  images: Images,
+): { readonly specs: readonly FunctionSpec[]; readonly problems: readonly string[] } {
+  const specs = new Map<string, FunctionSpec>()
+  const problems: string[] = []
+  for (const declared of functions) {
+    if (specs.has(declared.fullName)) continue
+    const { lang, handler } = declared
+    const image = declared.image ?? `local/${declared.name}`
+    const said = { image, envProcess: declared.fprocess ?? '', envVars: declared.environment }
+    images.register(image, { lang, handler })
+    const runtime = images.runtimeOf(said)
+    if (typeof runtime === 'string') problems.push(`${declared.fullName} is not run: ${runtime}`)
+    else specs.set(declared.fullName, { ...specOf(declared), ...said, runtime })
+  }
+  return { specs: [...specs.values()], problems }
+}
+
+function specOf(declared: StackFunction): Omit<FunctionSpec, 'image' | 'envProcess' | 'envVars' | 'runtime'> {
+  const { name, namespace, labels, annotations, secrets, constraints, limits, requests } = declared
+  return {
+    name,
+    namespace,
+    labels,
+    annotations,
+    secrets,
+    constraints,
+    limits,
+    requests,
+    readOnlyRootFilesystem: declared.readonlyRootFilesystem,
+  }
+}
+
+/** What somebody may rely on that only a container gives: one sentence for all of it. */
+function withoutEffect(functions: readonly StackFunction[]): readonly string[] {
+  const namesByKey = new Map<string, string[]>()
+  for (const { name, limits, constraints, readonlyRootFilesystem, buildKeys } of functions) {
+    const keys = [
+      ...(Object.keys(limits).length > 0 ? ['limits'] : []),
+      ...(constraints.length > 0 ? ['constraints'] : []),
+      ...(readonlyRootFilesystem ? ['readonly_root_filesystem'] : []),
+      ...buildKeys,
+    ]
+    for (const key of keys) namesByKey.set(key, [...(namesByKey.get(key) ?? []), name])
+  }
+  if (namesByKey.size === 0) return []
+  const keys = [...namesByKey].map(([key, names]) => `${key} of ${names.join(', ')}`)
+  return [`no effect here have ${keys.join('; ')}: functions run as processes of this machine, not in containers`]
+}

@@ -1,0 +1,57 @@
+// `gateway` as a process: OpenFaaS's environment names, its own port for metrics, a line for each call.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterAll, expect, test } from 'vitest'
+
+import { CliProcess, QUICKSTART } from './cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'gateway-command-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function started(name: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): CliProcess {
+  const stateDir = join(folder, name)
+  return new CliProcess(['gateway', '--stack', QUICKSTART, '--port', '0', '--state-dir', stateDir, ...args], { env })
+}
+
+test('takes its settings from the environment, says what has no effect, and logs each call', async () => {
+  await using gateway = started('set', {
+    upstream_timeout: '30',
+    function_namespace: 'mine',
+    functions_provider_url: 'http://provider:8081',
+    write_request_uri: '1',
+  })
+  const [, url = ''] = await gateway.says(/gateway +(http:\/\/127\.0\.0\.1:\d+)/)
+  const [, metrics = ''] = await gateway.says(/metrics +(http:\/\/127\.0\.0\.1:\d+\/metrics)/)
+  await gateway.says(/count +http/)
+  expect(await (await fetch(`${url}/system/namespaces`)).json()).toEqual(['mine'])
+  expect((await fetch(`${url}/function/count.mine?x=1`, { method: 'POST', body: 'two words' })).status).toBe(200)
+  await gateway.says(/forwardRequest: count\.mine \/\?x=1/)
+  await gateway.says(/Forwarded \[POST\] to \/function\/count\.mine\?x=1 - \[200\] - \d+\.\d{4}s/)
+  expect(await (await fetch(metrics)).text()).toContain(
+    'gateway_function_invocation_total{function_name="count.mine",code="200"} 1',
+  )
+  expect((await fetch(new URL('/healthz', metrics))).status).toBe(200)
+  expect((await fetch(new URL('/function/count', metrics))).status).toBe(404)
+  gateway.signal('SIGTERM')
+  const { code, stderr } = await gateway.ended()
+  expect(code).toBe(0)
+  expect(stderr).toContain('functions_provider_url has no effect: the gateway runs the functions itself')
+})
+
+test('--no-access-log prints no line for a call', async () => {
+  await using gateway = started('silent', {}, '--no-access-log')
+  const [, url = ''] = await gateway.says(/gateway +(http:\/\/127\.0\.0\.1:\d+)/)
+  expect((await fetch(`${url}/function/count`, { method: 'POST', body: 'x' })).status).toBe(200)
+  gateway.signal('SIGTERM')
+  expect((await gateway.ended()).stdout).not.toContain('Forwarded')
+})
+
+test('a setting that cannot be meant stops the start', async () => {
+  await using gateway = started('refused', { upstream_timeout: 'soon' })
+  const { code, stderr } = await gateway.ended()
+  expect(code).toBe(2)
+  expect(stderr).toContain('HUB_CONFIG_INVALID: upstream_timeout "soon" is not a duration from 1ms to 24 days.')
+})
