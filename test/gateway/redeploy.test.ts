@@ -1,0 +1,110 @@
+// A function that is replaced while it is called: no call fails, none is cut, and no process is left over.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { expect, test } from 'vitest'
+
+import type { FunctionSpec } from '../../src/gateway/gateway.ts'
+import { isAlive, nodeFunction, startRig, until } from './rig.ts'
+import type { Rig } from './rig.ts'
+
+const LONG = { timeout: 240_000 }
+
+function version(number: number, labels: Readonly<Record<string, string>> = {}): FunctionSpec {
+  return nodeFunction('held', 'held', { envVars: { VERSION: String(number) }, labels })
+}
+
+/** Calls without a pause, until `stop`: resolves with every answer. */
+function calling(rig: Rig, callers: number): { stop(): Promise<readonly string[]> } {
+  const stopping = new AbortController()
+  const caller = async (): Promise<readonly string[]> => {
+    const answers: string[] = []
+    while (!stopping.signal.aborted) {
+      const { status, text } = await rig.call('/function/held', { body: 'x' })
+      answers.push(`${status} ${text}`)
+    }
+    return answers
+  }
+  const all = Promise.all(Array.from({ length: callers }, caller))
+  return {
+    stop: async () => {
+      stopping.abort()
+      return (await all).flat()
+    },
+  }
+}
+
+test(
+  '20 deployments in a row while calls go on: none fails, each version serves once it is deployed',
+  LONG,
+  async () => {
+    await using rig = await startRig([version(0)])
+    await rig.call('/function/held')
+    const calls = calling(rig, 4)
+    for (let number = 1; number <= 20; number++) {
+      await rig.gateway.deploy(version(number))
+      expect((await rig.call('/function/held')).text).toMatch(new RegExp(` ${number}$`))
+    }
+    const answers = await calls.stop()
+    expect(answers.filter((answer) => !answer.startsWith('200 '))).toEqual([])
+    const pids = new Set(answers.map((answer) => Number(answer.split(' ')[1])))
+    await until('only the last process is left', () => [...pids].filter(isAlive).length === 1)
+  },
+)
+
+test('deployments faster than they start: the last one serves, no call fails', async () => {
+  await using rig = await startRig([version(0)])
+  await rig.call('/function/held')
+  const calls = calling(rig, 2)
+  await Promise.all(Array.from({ length: 10 }, (_, index) => rig.gateway.deploy(version(index + 1))))
+  expect((await rig.call('/function/held')).text).toMatch(/ 10$/)
+  const answers = await calls.stop()
+  expect(answers.filter((answer) => !/^200 \d+ (0|10)$/.test(answer))).toEqual([])
+  const pids = new Set(rig.log.events.flatMap(({ line }) => /process (\d+)/.exec(line)?.[1] ?? []).map(Number))
+  await until('only one process is left', () => [...pids].filter(isAlive).length === 1)
+})
+
+test('a running call ends in the process that has it', async () => {
+  await using rig = await startRig([version(1)])
+  const [pid] = (await rig.call('/function/held')).text.split(' ')
+  const file = join(rig.directory, 'release')
+  const held = rig.call(`/function/held/held?until=${encodeURIComponent(file)}`)
+  await until('it is running', async () =>
+    (await rig.call('/metrics')).text.includes('inflight{function_name="held.openfaas-fn"} 1'),
+  )
+  await rig.gateway.deploy(version(2))
+  expect((await rig.call('/function/held')).text).toMatch(/ 2$/)
+  writeFileSync(file, '')
+  expect((await held).text).toBe(`${pid} 1`)
+  await until('its process has ended', () => !isAlive(Number(pid)))
+})
+
+test('a version that cannot be loaded takes the place of the one before: its failure shows at once', async () => {
+  await using rig = await startRig([version(1)])
+  const [pid] = (await rig.call('/function/held')).text.split(' ')
+  await rig.gateway.deploy(nodeFunction('held', 'broken'))
+  expect(await rig.call('/function/held')).toMatchObject({ status: 500, text: "Can't reach service for: held.\n" })
+  await until('the process from before has ended', () => !isAlive(Number(pid)))
+  await rig.gateway.deploy(version(2))
+  expect((await rig.call('/function/held')).text).toMatch(/ 2$/)
+})
+
+test('removed while its replacement starts, nothing of it is left', async () => {
+  await using rig = await startRig([version(1)])
+  await rig.call('/function/held')
+  const deployed = rig.gateway.deploy(version(2))
+  await rig.gateway.remove('held')
+  await deployed
+  expect((await rig.call('/function/held')).status).toBe(503)
+  const pids = rig.log.events.flatMap(({ line }) => /process (\d+)/.exec(line)?.[1] ?? []).map(Number)
+  expect(pids.length).toBeGreaterThan(0)
+  await until('every process has ended', () => !pids.some(isAlive))
+})
+
+test('what was never called is replaced without a start', async () => {
+  await using rig = await startRig([version(1)])
+  await rig.gateway.deploy(version(2))
+  expect(rig.log.events).toEqual([])
+  expect((await rig.call('/function/held')).text).toMatch(/ 2$/)
+})
