@@ -1,48 +1,82 @@
-// `/async-function/…`: accepts a call with 202 once it is durable (OpenFaaS contract, enqueue). Whether the function exists
-// is not asked; the worker finds out.
+// `/async-function/…`: accepts a call with 202 once it is durable, and cancels one by its id (OpenFaaS contract, asynchronous
+// invocation). Whether the function exists is not asked unless the settings say so; the worker finds out.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import { errorText, readBody } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
-import { functionPath, notFound, sendEmpty, sendText } from './http.ts'
-import { identify } from './identity.ts'
-import type { AsyncQueue } from './queue.ts'
+import { fullName, functionPath, notFound, sendEmpty, sendText } from './http.ts'
+import type { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
+import { identify } from './identity.ts'
+import type { AsyncCalls } from './queue/async-calls.ts'
+import { callHeaders } from './queue/call.ts'
 
 export interface AsyncRouteOptions {
-  readonly queue: AsyncQueue
+  readonly calls: Pick<AsyncCalls, 'enqueue' | 'cancel'>
+  readonly functions: Pick<Functions, 'find'>
+  /** Of functions that name none. */
+  readonly namespace: string
   readonly bodyBytesMax: number
+  /** A call of a function that is not deployed is a 404. */
+  readonly checksFunctions: boolean
   readonly clock: Clock
   readonly log: GatewayLog
 }
 
-export async function enqueue(
+const ROUTE = '/async-function/'
+
+export async function asyncFunction(
   request: IncomingMessage,
   response: ServerResponse,
   url: { readonly path: string; readonly query: string },
-  { queue, bodyBytesMax, clock, log }: AsyncRouteOptions,
+  options: AsyncRouteOptions,
 ): Promise<void> {
-  const { name, rest } = functionPath(url.path, '/async-function/')
+  if (request.method === 'DELETE') return await cancel(response, url.path, options)
+  const { name, rest } = functionPath(url.path, ROUTE)
   if (name === undefined || name === null) return notFound(response)
   if (request.method !== 'POST') return sendEmpty(response, 405)
-  const callback = request.headers['x-callback-url']
-  const callbackUrl = Array.isArray(callback) ? callback[0] : callback
+  // As Go's Header.Get: the first of several.
+  const callbackUrl = request.headersDistinct['x-callback-url']?.[0]
   if (callbackUrl !== undefined && !isCallbackUrl(callbackUrl))
     return sendText(response, 400, 'the X-Callback-Url header is not a URL\n')
-  const body = await readBody(request, bodyBytesMax)
+  const { checksFunctions, functions, namespace } = options
+  if (checksFunctions && functions.find(name) === undefined)
+    return sendText(response, 404, `error finding function ${fullName(name, namespace)}: it is not deployed\n`)
+  await enqueue(request, response, { name, path: rest + url.query, callbackUrl }, options)
+}
+
+async function enqueue(
+  request: IncomingMessage,
+  response: ServerResponse,
+  {
+    name,
+    path,
+    callbackUrl,
+  }: { readonly name: string; readonly path: string; readonly callbackUrl: string | undefined },
+  { calls, bodyBytesMax, clock, log }: AsyncRouteOptions,
+): Promise<void> {
+  let body: Buffer | undefined
+  try {
+    body = await readBody(request, bodyBytesMax)
+  } catch (error) {
+    return sendText(response, 400, `Error reading the body: ${errorText(error)}\n`)
+  }
   if (body === undefined) return sendText(response, 413, `the body is larger than ${bodyBytesMax} bytes\n`)
   const { callId, answered, forwarded } = identify(request, clock)
+  const { host = '' } = request.headers
   try {
-    await queue.enqueue({
+    const result = await calls.enqueue({
       callId,
       function: name,
-      path: rest + url.query,
-      contentType: request.headers['content-type'],
-      headers: queuedHeaders(forwarded),
+      path,
+      host,
+      ...callHeaders(forwarded),
       body,
       callbackUrl,
     })
+    if (result === 'too-large')
+      return sendText(response, 413, 'the call is larger than a message of the queue may be\n')
   } catch (error) {
     return sendText(response, 500, `Error queuing request: ${errorText(error)}\n`)
   }
@@ -50,26 +84,25 @@ export async function enqueue(
   sendEmpty(response, 202, answered)
 }
 
+async function cancel(response: ServerResponse, path: string, { calls, log }: AsyncRouteOptions): Promise<void> {
+  const callId = unescaped(path.slice(ROUTE.length))
+  if (callId === '') return notFound(response)
+  if (!(await calls.cancel(callId))) return sendText(response, 404, `no call ${callId} is queued or running\n`)
+  log.request(`[${callId}] Cancelled.`)
+  sendEmpty(response, 202)
+}
+
+/** An id is the caller's own and may hold anything; one that is not encoded rightly is none. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return ''
+  }
+}
+
 /** Relative ones pass, as in OpenFaaS; what no URL parser takes does not. */
 function isCallbackUrl(text: string): boolean {
   if (/[\s\p{Cc}]/u.test(text) || /%(?![0-9A-Fa-f]{2})/.test(text) || text.startsWith(':')) return false
   return text.includes('://') ? URL.canParse(text) : URL.canParse(text, 'http://gateway')
-}
-
-/** Set by the later call itself. */
-const REPLACED = new Set(['host', 'content-length', 'content-type', 'user-agent'])
-
-/** Several values of a name are one list. */
-function queuedHeaders(flat: readonly string[]): Record<string, string> {
-  const headers = new Map<string, { readonly name: string; value: string }>()
-  for (let index = 0; index < flat.length; index += 2) {
-    const name = flat[index] as string
-    const value = flat[index + 1] as string
-    const key = name.toLowerCase()
-    if (REPLACED.has(key)) continue
-    const before = headers.get(key)
-    if (before === undefined) headers.set(key, { name, value })
-    else before.value += `${key === 'cookie' ? '; ' : ', '}${value}`
-  }
-  return Object.fromEntries([...headers.values()].map(({ name, value }) => [name, value]))
 }

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 
 import { HubError, errorText, listenAt, systemClock } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
-import { VERSION } from '../telemetry/version.ts'
-import { enqueue } from './async-route.ts'
+import { asyncFunction } from './async-route.ts'
+import type { AsyncRouteOptions } from './async-route.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
@@ -21,9 +21,10 @@ import { createListener } from './listener.ts'
 import { GatewayMetrics } from './metrics.ts'
 import { sendMetrics, startMetricsServer } from './metrics-server.ts'
 import type { MetricsServer } from './metrics-server.ts'
-import { AsyncQueue } from './queue.ts'
-import { startQueueWorker } from './queue-worker.ts'
-import type { QueueWorker } from './queue-worker.ts'
+import { AsyncCalls } from './queue/async-calls.ts'
+import { registerQueueMetrics } from './queue/queue-metrics.ts'
+import { QUEUE_DEFAULTS } from './queue/settings.ts'
+import type { QueueSettings } from './queue/settings.ts'
 import type { RequestTarget } from './request-target.ts'
 import { Reaper } from './runtime/reaper.ts'
 import { startReloading } from './runtime/reloading-runtime.ts'
@@ -48,6 +49,8 @@ export interface GatewayOptions {
   readonly namespace: string
   /** A whole call: default 60 s. */
   readonly upstreamTimeoutMs?: number
+  /** Of `/async-function/`; what is left out is QUEUE_DEFAULTS. */
+  readonly queue?: Partial<QueueSettings>
   /** For a whole request to arrive, and for an idle connection to say something: default 5 s above a call. */
   readonly readTimeoutMs?: number
   /** From the end of a request's headers to the end of its answer, streams included: default 5 s above a call. */
@@ -76,7 +79,7 @@ export interface Gateway extends AsyncDisposable {
   functions(): readonly FunctionSpec[]
   /** Starts the function's process ahead of its first call. */
   warm(name: string): Promise<void>
-  /** Async calls accepted and not finished. */
+  /** Async calls accepted and not finished; of those that are kept at NATS only what this process holds. */
   readonly queueLength: number
   /** Stops listening, lets running calls end shortly, ends every function. Queued calls stay. Idempotent. */
   close(): Promise<void>
@@ -85,16 +88,12 @@ export interface Gateway extends AsyncDisposable {
 const UPSTREAM_TIMEOUT_MS = 60_000
 /** What reading and writing may take beyond the call. */
 const BEYOND_UPSTREAM_MS = 5000
-const ASYNC_BODY_BYTES_MAX = 1024 * 1024
-/** Answers wait in memory for their callback, as many as calls run at once. */
-const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
-const CALLS_QUEUED_MAX = 1_000_000
-const CALLS_QUEUED_BYTES_MAX = 16 * 1024 ** 3
-const QUEUE_IN_FLIGHT_MAX = 50
+/** For a function to be started before its call. */
+const COLD_START_MS = 100_000
 const HEADERS_TIMEOUT_MS = 20_000
 const CLOSE_MS = 5000
 
-/** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE */
+/** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE; HUB_SOURCE_* where async calls are kept at NATS */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const gateway = new LocalGateway(options)
   try {
@@ -116,8 +115,7 @@ class LocalGateway implements Gateway {
   readonly #server: Server
   readonly #invocation: InvocationOptions
   readonly #socketDirectory: string
-  readonly #queue: AsyncQueue
-  #worker: QueueWorker | undefined
+  #calls: AsyncCalls | undefined
   #metricsServer: MetricsServer | undefined
   #address = ''
   #closed: Promise<void> | undefined
@@ -126,7 +124,7 @@ class LocalGateway implements Gateway {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
-    this.#queue = this.#openQueue()
+    makeStateDirectory(options.stateDir)
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#reaper = new Reaper(this.#socketDirectory)
     this.#metrics = new GatewayMetrics(() => this.#functions.all)
@@ -143,24 +141,16 @@ class LocalGateway implements Gateway {
   }
 
   async listen(): Promise<void> {
-    const { host = '127.0.0.1', port, metricsPort, stateDir, log } = this.#options
+    const { host = '127.0.0.1', port, metricsPort } = this.#options
+    this.#calls = await this.#openCalls()
+    registerQueueMetrics(this.#metrics.registry, this.#calls)
     const bound = await listenAt(this.#server, host, port).catch((error: unknown) => {
       throw new HubError('HUB_GATEWAY_LISTEN', `${host}:${port}: ${errorText(error)}`, { cause: error })
     })
     this.#address = `http://${bound}`
     if (metricsPort !== undefined)
       this.#metricsServer = await startMetricsServer(this.#metrics.registry, host, metricsPort)
-    this.#worker = startQueueWorker({
-      queue: this.#queue,
-      stateDir,
-      gatewayUrl: this.#address,
-      // The gateway's own timeout comes first, so that the answer is its 502.
-      timeoutMs: this.#upstreamTimeoutMs + 1000,
-      inFlightMax: QUEUE_IN_FLIGHT_MAX,
-      clock: this.#clock,
-      find: (name) => this.#functions.find(name),
-      log: (line) => log.request(line),
-    })
+    this.#calls.start(this.#address)
   }
 
   get address(): string {
@@ -172,7 +162,7 @@ class LocalGateway implements Gateway {
   }
 
   get queueLength(): number {
-    return this.#queue.length
+    return this.#calls?.length ?? 0
   }
 
   async deploy(spec: FunctionSpec): Promise<void> {
@@ -202,8 +192,8 @@ class LocalGateway implements Gateway {
   }
 
   async #close(): Promise<void> {
-    // The worker first: its calls come in through the server.
-    await this.#worker?.[Symbol.asyncDispose]()
+    // First, because its calls come in through the server.
+    await this.#calls?.[Symbol.asyncDispose]()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
     const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS)
@@ -212,24 +202,19 @@ class LocalGateway implements Gateway {
     await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
     this.#reaper[Symbol.dispose]()
-    this.#queue[Symbol.dispose]()
     rmSync(this.#socketDirectory, { recursive: true, force: true })
   }
 
-  #openQueue(): AsyncQueue {
-    const { stateDir, log } = this.#options
-    try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    } catch (error) {
-      throw new HubError('HUB_STATE_UNUSABLE', `${stateDir}: ${errorText(error)}`, { cause: error })
-    }
-    return new AsyncQueue({
-      path: join(stateDir, 'calls.db'),
+  #openCalls(): Promise<AsyncCalls> {
+    const { stateDir, namespace, queue, scaleFromZero, log } = this.#options
+    return AsyncCalls.open({
+      settings: { ...QUEUE_DEFAULTS, ...queue },
+      stateDir,
+      namespace,
+      // The gateway's own timeout comes first, so that the answer is its 502.
+      timeoutMs: this.#upstreamTimeoutMs + 1000 + (scaleFromZero === true ? COLD_START_MS : 0),
       clock: this.#clock,
-      callsMax: CALLS_QUEUED_MAX,
-      bytesMax: CALLS_QUEUED_BYTES_MAX,
-      responseBytesMax: CALLBACK_BYTES_MAX,
-      userAgent: `connector-hub-queue/${VERSION}`,
+      find: (name) => this.#functions.find(name),
       log: (line) => log.request(line),
     })
   }
@@ -265,6 +250,14 @@ class LocalGateway implements Gateway {
     }
   }
 
+  #asyncOptions(): AsyncRouteOptions {
+    const { namespace, queue, log } = this.#options
+    const { bodyBytesMax, checksFunctions } = { ...QUEUE_DEFAULTS, ...queue }
+    // There before anything is listened to.
+    const calls = this.#calls as AsyncCalls
+    return { calls, functions: this.#functions, namespace, bodyBytesMax, checksFunctions, clock: this.#clock, log }
+  }
+
   #createServer(): Server {
     const { headersTimeoutMs = HEADERS_TIMEOUT_MS, readTimeoutMs } = this.#options
     return createListener({
@@ -290,8 +283,7 @@ class LocalGateway implements Gateway {
     const { path } = url
     if (path.startsWith('/function/')) return invoke(request, response, url, this.#invocation)
     const shared = { functions: this.#functions, metrics: this.#metrics, clock: this.#clock, log: this.#options.log }
-    if (path.startsWith('/async-function/'))
-      return enqueue(request, response, url, { ...shared, queue: this.#queue, bodyBytesMax: ASYNC_BODY_BYTES_MAX })
+    if (path.startsWith('/async-function/')) return asyncFunction(request, response, url, this.#asyncOptions())
     if (path.startsWith('/system/')) {
       const { auth, namespace } = this.#options
       return system(request, response, url, { ...shared, auth, namespace })
@@ -301,5 +293,13 @@ class LocalGateway implements Gateway {
     if (path === '/') return redirect(response, 307, '/ui/')
     if (path === '/healthz') return sendText(response, 200, 'OK')
     return sendMetrics(response, this.#metrics.registry)
+  }
+}
+
+function makeStateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new HubError('HUB_STATE_UNUSABLE', `${path}: ${errorText(error)}`, { cause: error })
   }
 }

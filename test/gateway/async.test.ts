@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { retrySettings } from '../../src/gateway/queue-worker.ts'
+import { VERSION } from '../../src/telemetry/version.ts'
 import { startReceiver } from './receiver.ts'
 import type { Received, Receiver } from './receiver.ts'
 import { nodeFunction, processFunction, startRig, until } from './rig.ts'
@@ -61,11 +61,11 @@ describe('accepting', () => {
     expect((await post('echo', { 'X-Call-Id': 'mine' })).headers).not.toHaveProperty('x-call-id')
   })
 
-  test.each(['GET', 'PUT', 'DELETE', 'HEAD'])('%s is a 405', async (method) => {
+  test.each(['GET', 'PUT', 'PATCH', 'HEAD', 'OPTIONS'])('%s is a 405', async (method) => {
     expect(await rig.call('/async-function/echo', { method })).toMatchObject({ status: 405, text: '' })
   })
 
-  test.each(['/async-function/', '/async-function/..', '/async-function/a%2Fb'])('%s is a 404', async (path) => {
+  test.each(['/async-function/', '/async-function/...', '/async-function/a%2Fb'])('%s is a 404', async (path) => {
     expect((await rig.call(path, { method: 'POST' })).status).toBe(404)
   })
 
@@ -121,6 +121,7 @@ describe('the call', () => {
         .find((line) => line.startsWith('gateway_function_invocation_total{'))
     await own.call('/async-function/echo', { method: 'POST' })
     await until('it has run', () => own.gateway.queueLength === 0)
+    await until('it is counted', async () => (await count()) !== undefined)
     expect(await count()).toBe('gateway_function_invocation_total{function_name="echo.openfaas-fn",code="200"} 1')
   })
 })
@@ -162,7 +163,7 @@ describe('the callback', () => {
     })
     expect(headers['x-duration-seconds']).toMatch(/^\d+\.\d{6}$/)
     expect(headers['x-start-time']).toMatch(/^\d{19}$/)
-    expect(headers['user-agent']).toMatch(/^\S+\/\S+$/)
+    expect(headers['user-agent']).toBe(`queue-worker/${VERSION}`)
   })
 
   test('comes after the last retry, with both counts equal', async () => {
@@ -189,7 +190,9 @@ describe('the callback', () => {
     await using moved = await startReceiver(302, { Location: `${receiver.url}/moved` })
     await post('once/fine', { 'X-Callback-Url': `${moved.url}/here` })
     await until('it is logged', () =>
-      rig.log.requests.includes(`Posted result for once to callback-url: ${moved.url}/here, status: 302`),
+      rig.log.requests.some((line) =>
+        line.endsWith(`] Posted result for once to callback-url: ${moved.url}/here, status: 302`),
+      ),
     )
     expect(moved.received.map(({ method }) => method)).toEqual(['POST'])
     expect(receiver.received.filter(({ url }) => url === '/moved')).toEqual([])
@@ -202,7 +205,7 @@ describe('the callback', () => {
     const url = gone.url.replace('http://', 'http://user:secret@')
     await own.call('/async-function/once/fine', { method: 'POST', headers: { 'X-Callback-Url': url } })
     await until('it is over', () => own.gateway.queueLength === 0)
-    const lines = own.log.requests.filter((line) => line.startsWith('Error posting result for once'))
+    const lines = own.log.requests.filter((line) => line.includes(' Error posting result for once'))
     expect(lines).toHaveLength(1)
     expect(lines[0]).not.toContain('secret')
   })
@@ -215,43 +218,5 @@ describe('the callback', () => {
     expect(own.log.requests.filter((line) => line.startsWith('Forwarded')).map((line) => line.split(' - ')[0])).toEqual(
       ['Forwarded [POST] to /function/once/fine', 'Forwarded [POST] to /function/cat'],
     )
-  })
-})
-
-describe('retry annotations', () => {
-  const prefixed = (settings: Record<string, string>): ReturnType<typeof retrySettings> =>
-    retrySettings(
-      Object.fromEntries(Object.entries(settings).map(([key, value]) => [`com.openfaas.retry.${key}`, value])),
-    )
-
-  test('are read', () => {
-    expect(prefixed({ attempts: '3', codes: '500, 503', min_wait: '2s', max_wait: '1m30s' })).toMatchObject({
-      attempts: 3,
-      codes: new Set([500, 503]),
-      minWaitMs: 2000,
-      maxWaitMs: 90_000,
-    })
-  })
-
-  test.each([
-    ['attempts', 'many'],
-    ['attempts', '-1'],
-    ['codes', ''],
-    ['codes', '500,teapot'],
-    ['codes', '999'],
-    ['min_wait', '5'],
-    ['max_wait', 'soon'],
-  ])('%s: "%s" falls back to the default', (key, value) => {
-    expect(prefixed({ [key]: value })).toEqual(retrySettings({}))
-  })
-
-  test('without them it is 10 attempts from 10 s to 120 s, on the documented statuses', () => {
-    expect(retrySettings({})).toEqual({
-      attempts: 10,
-      codes: new Set([408, 429, 500, 502, 503, 504]),
-      minWaitMs: 10_000,
-      maxWaitMs: 120_000,
-      jitter: 'none',
-    })
   })
 })

@@ -1,0 +1,253 @@
+// The async side of the gateway: takes calls in, has a worker run them for each queue, posts their results, cancels them. Puts
+// the parts together; where calls are kept is the store's matter, and how they are retried the dispatcher's.
+
+import { join } from 'node:path'
+
+import { SqliteDeadLetters } from '../../delivery/dead-letters.ts'
+import { Limits } from '../../delivery/limits.ts'
+import { GatewayGate } from '../../invoke/gateway-gate.ts'
+import { errorText } from '../../sdk/index.ts'
+import type {
+  Clock,
+  Delivery,
+  EventMessage,
+  FunctionResult,
+  SettleResult,
+  Settlement,
+  Trigger,
+} from '../../sdk/index.ts'
+import { HubEvents } from '../../telemetry/events.ts'
+import { Metrics } from '../../telemetry/metrics.ts'
+import { VERSION } from '../../telemetry/version.ts'
+import type { DeployedFunction } from '../functions.ts'
+import { fullName } from '../http.ts'
+import type { CallStore, DueCall, QueuedCall } from './call.ts'
+import { Callbacks } from './callbacks.ts'
+import type { QueueCounts, QueueReadings } from './queue-metrics.ts'
+import { QueueWorker } from './queue-worker.ts'
+import { ReportingInvoker } from './reporting-invoker.ts'
+import { queueOf, retryAnnotations, retrySettings } from './retry-settings.ts'
+import type { QueueSettings } from './settings.ts'
+import { SqliteCalls } from './sqlite-calls.ts'
+
+export interface AsyncCallsOptions {
+  readonly settings: QueueSettings
+  readonly stateDir: string
+  /** Namespace of functions that name none. */
+  readonly namespace: string
+  /** Of a whole invocation. */
+  readonly timeoutMs: number
+  readonly clock: Clock
+  /** The function as queued; undefined where it is not deployed. */
+  readonly find: (functionName: string) => Pick<DeployedFunction, 'spec' | 'inFlightMax'> | undefined
+  readonly log: (line: string) => void
+}
+
+const USER_AGENT = `queue-worker/${VERSION}`
+const CALLS_MAX = 1_000_000
+const CALLS_BYTES_MAX = 16 * 1024 ** 3
+/** Of one answer, kept for its callback. */
+const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
+/** Of what was cancelled last, so that cancelling again says the same. */
+const CANCELLED_MAX = 10_000
+
+export class AsyncCalls implements AsyncDisposable, QueueReadings {
+  readonly counts = new Map<string, QueueCounts>()
+  readonly running = new Map<string, number>()
+  readonly #options: AsyncCallsOptions
+  readonly #store: CallStore
+  readonly #deadLetters: SqliteDeadLetters
+  readonly #events: HubEvents
+  readonly #limits = new Limits(Infinity)
+  readonly #workers = new Map<string, QueueWorker>()
+  readonly #numbers = new WeakMap<EventMessage, number>()
+  readonly #cancelled = new Set<string>()
+  #received = 0
+  /** Once the gateway listens. */
+  #route: { readonly gatewayUrl: string; readonly gate: GatewayGate; readonly callbacks: Callbacks } | undefined
+  #closed: Promise<void> | undefined
+
+  private constructor(options: AsyncCallsOptions, store: CallStore, deadLetters: SqliteDeadLetters) {
+    this.#options = options
+    this.#store = store
+    this.#deadLetters = deadLetters
+    const logger = {
+      enabled: (level: string) => level !== 'debug',
+      log: (_level: string, _event: string, text: string) => options.log(text),
+    }
+    const printing = { printResponse: false, printResponseBody: false, printRequestBody: false }
+    this.#events = new HubEvents({ logger, metrics: new Metrics(), clock: options.clock, ...printing })
+  }
+
+  /** @throws HubError HUB_STATE_UNUSABLE; HUB_SOURCE_* where the calls are kept at NATS */
+  static async open(options: AsyncCallsOptions): Promise<AsyncCalls> {
+    const deadLetters = new SqliteDeadLetters(join(options.stateDir, 'async-dead-letters.db'))
+    try {
+      return new AsyncCalls(options, await openStore(options, deadLetters), deadLetters)
+    } catch (error) {
+      deadLetters.close()
+      throw error
+    }
+  }
+
+  /** Calls accepted and not finished. */
+  get length(): number {
+    return this.#store.length
+  }
+
+  pending(queue: string): Promise<number> {
+    return this.#store.pending(queue)
+  }
+
+  /** Runs what is queued. Once, when the gateway listens. */
+  start(gatewayUrl: string): void {
+    const { clock, settings, log } = this.#options
+    const gate = new GatewayGate({
+      gatewayUrl,
+      clock,
+      onClosed: (error) => this.#events.gatewayUnreachable(error),
+      onOpened: (outageMs) => this.#events.gatewayReachable(outageMs),
+    })
+    const { callbackTimeoutMs: timeoutMs, insecureTls } = settings
+    const callbacks = new Callbacks({ gatewayUrl, timeoutMs, insecureTls, responseBytesMax: CALLBACK_BYTES_MAX, userAgent: USER_AGENT, log }) // prettier-ignore
+    this.#route = { gatewayUrl, gate, callbacks }
+    for (const name of new Set([settings.queueName, ...this.#store.names])) this.#work(name)
+  }
+
+  /**
+   * Resolves once the call is durable.
+   * @throws HubError HUB_QUEUE_FULL; HUB_STATE_UNUSABLE, HUB_SOURCE_LOST when it cannot be stored
+   */
+  async enqueue(call: Omit<QueuedCall, 'annotations'>): Promise<'queued' | 'too-large'> {
+    const annotations = this.#options.find(call.function)?.spec.annotations ?? {}
+    const queue = queueOf(annotations, this.#options.settings.queueName)
+    const result = await this.#store.put(queue, { ...call, annotations: retryAnnotations(annotations) })
+    if (result === 'too-large') return result
+    this.#countsOf(queue).submitted += 1
+    // The caller's id may be used again.
+    this.#cancelled.delete(call.callId)
+    this.#work(queue)
+    return result
+  }
+
+  /** Every call of this id that has not finished; a running one is aborted, none is called back. False: there is none. */
+  async cancel(callId: string): Promise<boolean> {
+    const counts = await this.#store.cancel(callId)
+    for (const [queue, count] of counts) this.#countsOf(queue).cancelled += count
+    if (counts.size === 0) return this.#cancelled.has(callId)
+    this.#cancelled.add(callId)
+    if (this.#cancelled.size > CANCELLED_MAX) this.#cancelled.delete(this.#cancelled.values().next().value as string)
+    return true
+  }
+
+  /** Waits for what runs, at most as long as the settings say; the rest is due again at the next start. Idempotent. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { drainMs } = this.#options.settings
+    await Promise.all(this.#workers.values().map((worker) => worker.drain(drainMs)))
+    this.#route?.callbacks[Symbol.dispose]()
+    this.#route?.gate.close()
+    await this.#store[Symbol.asyncDispose]()
+    this.#deadLetters.close()
+  }
+
+  #countsOf(queue: string): QueueCounts {
+    let counts = this.counts.get(queue)
+    if (counts === undefined) this.counts.set(queue, (counts = { submitted: 0, processed: 0, cancelled: 0 }))
+    return counts
+  }
+
+  #work(name: string): void {
+    if (this.#workers.has(name) || this.#route === undefined || this.#closed !== undefined) return
+    const { settings, clock, log } = this.#options
+    const { gatewayUrl, gate } = this.#route
+    const { running } = this
+    const reporting = { gatewayUrl, running, log, numberOf: (message: EventMessage) => this.#numbers.get(message) ?? 0 }
+    this.#countsOf(name)
+    const worker = new QueueWorker({
+      name,
+      gatewayUrl,
+      userAgent: USER_AGENT,
+      inFlightMax: settings.inFlightMax,
+      heldMax: this.#store.heldMax,
+      clock,
+      events: this.#events,
+      gate,
+      limits: this.#limits,
+      deadLetters: this.#deadLetters,
+      triggerOf: (functionName) => this.#triggerOf(functionName),
+      reporting: (invoker) => new ReportingInvoker(invoker, reporting),
+      deliveries: (signal) => this.#deliveries(name, signal),
+      failed: (error) => {
+        this.#workers.delete(name)
+        log(`The queue ${name} cannot be read: ${errorText(error)}`)
+      },
+    })
+    this.#workers.set(name, worker)
+  }
+
+  async *#deliveries(queue: string, signal: AbortSignal): AsyncGenerator<Delivery, void> {
+    for await (const call of this.#store.calls(queue, signal)) {
+      yield this.#delivery(queue, call)
+      await this.#route?.callbacks.room(signal)
+    }
+  }
+
+  #delivery(queue: string, call: DueCall): Delivery {
+    const { message, callbackUrl, signal } = call
+    const receivedAt = this.#options.clock.monotonic()
+    const number = (this.#received += 1)
+    this.#numbers.set(message, number)
+    this.#options.log(`[#${number}] Received on [${queue}]: '${message.id}'`)
+    let settled: Promise<SettleResult> | undefined
+    const settle = async (settlement: Settlement, [result]: readonly FunctionResult[]): Promise<SettleResult> => {
+      if (settlement.kind === 'retry') return await call.settle(settlement)
+      // Before the call is forgotten: after a crash in between, the function runs again and the callback comes late, not never.
+      if (callbackUrl !== undefined && result !== undefined) {
+        const durationMs = this.#options.clock.monotonic() - receivedAt
+        const posted = await this.#route?.callbacks.post(callbackUrl, { number, message, result, durationMs, signal })
+        if (posted !== true) return 'stale'
+      }
+      const outcome = await call.settle(settlement)
+      if (outcome === 'settled') this.#countsOf(queue).processed += 1
+      return outcome
+    }
+    return {
+      message,
+      signal,
+      ...(callbackUrl === undefined ? {} : { responseBytesMax: CALLBACK_BYTES_MAX }),
+      settle: (settlement, results = []) => (settled ??= settle(settlement, results)),
+    }
+  }
+
+  #triggerOf(functionName: string): Trigger {
+    const { find, timeoutMs, settings, namespace } = this.#options
+    const deployed = find(functionName)
+    // Half at most, so that one slow function leaves room for the others; and no more than it takes without a 429.
+    const share = Math.ceil(settings.inFlightMax / 2)
+    const inFlightMax = deployed?.inFlightMax || share
+    const retry = retrySettings(deployed?.spec.annotations ?? {}, settings.retry)
+    return {
+      // One name for all that are queued with and without the namespace: they share the limit.
+      function: fullName(functionName, namespace),
+      pattern: functionName,
+      settings: { mode: 'sync', timeoutMs, concurrency: Math.min(share, inFlightMax), ordering: 'none', retry },
+    }
+  }
+}
+
+async function openStore(
+  { stateDir, settings, clock, log }: AsyncCallsOptions,
+  deadLetters: SqliteDeadLetters,
+): Promise<CallStore> {
+  if (settings.nats === undefined)
+    return new SqliteCalls({ path: join(stateDir, 'calls.db'), clock, callsMax: CALLS_MAX, bytesMax: CALLS_BYTES_MAX })
+  // Loaded only where it is used.
+  const { NatsCalls } = await import('./nats-calls.ts')
+  const { nats, ackWaitMs, queueName } = settings
+  return await NatsCalls.open({ nats, ackWaitMs, queueName, clock, deadLetters, log })
+}

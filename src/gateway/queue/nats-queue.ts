@@ -1,0 +1,343 @@
+// One queue as a work-queue stream of JetStream with a durable consumer, both as OpenFaaS names them (OpenFaaS contract,
+// queue-worker settings): pulls, shows signs of life for what it holds, settles. Owned by nats-calls.ts.
+
+import { AckPolicy, JetStreamApiCodes, JetStreamApiError, RetentionPolicy } from '@nats-io/jetstream'
+import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream'
+
+import { RepeatGuard, errorText, sleep } from '../../sdk/index.ts'
+import type { Clock, ClockTimer, SettleResult, Settlement } from '../../sdk/index.ts'
+import { eventOf } from './call.ts'
+import type { DueCall, QueuedCall } from './call.ts'
+import type { NatsLine } from './nats-connection.ts'
+
+export interface NatsQueueOptions {
+  readonly name: string
+  readonly line: NatsLine
+  readonly clock: Clock
+  readonly ackWaitMs: number
+  readonly decode: (data: Uint8Array) => QueuedCall | string
+  /** Resolves once what is no call is kept elsewhere. */
+  readonly bury: (queue: string, message: JsMsg, problem: string) => Promise<void>
+  readonly log: (line: string) => void
+}
+
+interface Entry {
+  readonly key: string
+  readonly sequence: number
+  readonly callId: string
+  readonly call: QueuedCall
+  /** The latest delivery of it. */
+  message: JsMsg
+  readonly withdrawn: AbortController
+}
+
+/** As OpenFaaS's queue-worker calls it. */
+const DURABLE = 'faas-workers'
+const CREATED = 'created by connector-hub'
+const NANOS = 1_000_000
+/** Signs of life within one ackWait. */
+const TOUCHES = 3
+const BATCH = 32
+const EXPIRES_MS = 30_000
+const PAUSE_MS = 1000
+/** Settled, and may come again because the server was not told in time. */
+const REMEMBERED_MAX = 10_000
+/** Places in the stream by call id, to cancel without searching. */
+const PLACES_MAX = 100_000
+/** When searching, asked for at once. */
+const SEARCHED_AT_ONCE = 50
+const SEARCHED_MAX = 20_000
+
+export class NatsQueue {
+  readonly #options: NatsQueueOptions
+  readonly #consumer: Consumer
+  readonly #ackWaitMs: number
+  /** What the server waits for us to settle, by `keyOf`. */
+  readonly #entries = new Map<string, Entry>()
+  /** Of these, not handed out yet. */
+  readonly #ready: Entry[] = []
+  readonly #settled = new Set<string>()
+  readonly #places = new Map<string, number>()
+  readonly #problems: RepeatGuard
+  #touch: ClockTimer | undefined
+  /** Of the reader, and of who pulls for it. */
+  #wake: (() => void) | undefined
+  #wakePull: (() => void) | undefined
+  #messages: ConsumerMessages | undefined
+  #isClosed = false
+
+  private constructor(options: NatsQueueOptions, consumer: Consumer, ackWaitMs: number) {
+    this.#options = options
+    this.#consumer = consumer
+    this.#ackWaitMs = ackWaitMs
+    this.#problems = new RepeatGuard(options.clock)
+    this.#touchLater()
+  }
+
+  /** Makes stream and consumer where they are missing, and leaves them as they are where they are not. Rejects with the client's error */
+  static async open(options: NatsQueueOptions): Promise<NatsQueue> {
+    const { line, name, ackWaitMs } = options
+    const ackWait = await ensure(line, name, ackWaitMs)
+    const consumer = await line.manager.jetstream().consumers.get(streamOf(name), DURABLE)
+    return new NatsQueue(options, consumer, ackWait)
+  }
+
+  /** Held by us: handed out, or about to be. */
+  get held(): number {
+    return this.#entries.size
+  }
+
+  /** Where a call was stored. */
+  stored(callId: string, sequence: number): void {
+    this.#places.delete(callId)
+    this.#places.set(callId, sequence)
+    if (this.#places.size > PLACES_MAX) this.#places.delete(this.#places.keys().next().value as string)
+  }
+
+  async *calls(signal: AbortSignal): AsyncGenerator<DueCall, void> {
+    const wakeUp = (): void => this.#wake?.()
+    signal.addEventListener('abort', wakeUp, { once: true })
+    const pulling = this.#pull(signal)
+    try {
+      while (!signal.aborted) {
+        const entry = this.#ready.shift()
+        if (this.#ready.length < BATCH) this.#wakePull?.()
+        if (entry !== undefined) yield this.#dueCall(entry)
+        else await new Promise<void>((resolve) => (this.#wake = resolve))
+      }
+    } finally {
+      signal.removeEventListener('abort', wakeUp)
+      await pulling
+    }
+  }
+
+  /** How many there were. Rejects with the client's error */
+  async cancel(callId: string): Promise<number> {
+    const held = [...this.#entries.values()].filter((entry) => entry.callId === callId)
+    for (const entry of held) {
+      this.#forget(entry)
+      const ready = this.#ready.indexOf(entry)
+      if (ready !== -1) this.#ready.splice(ready, 1)
+      entry.withdrawn.abort()
+    }
+    await Promise.all(held.map((entry) => this.#finish(entry)))
+    if (held.length > 0) return held.length
+    const known = this.#places.get(callId)
+    if (known !== undefined && (await this.#delete(known))) return 1
+    const found = await this.#search(callId)
+    return found !== undefined && (await this.#delete(found)) ? 1 : 0
+  }
+
+  /** At the server and not running here. Rejects with the client's error */
+  async pending(): Promise<number> {
+    const { num_pending, num_ack_pending } = await this.#options.line.manager.consumers.info(streamOf(this.#options.name), DURABLE) // prettier-ignore
+    return num_pending + Math.max(0, num_ack_pending - this.#entries.size) + this.#ready.length
+  }
+
+  /** Gives back what is held, for other workers or the next start. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#touch?.cancel()
+    this.#messages?.stop()
+    for (const { message } of this.#entries.values()) message.nak()
+    this.#entries.clear()
+    this.#wake?.()
+  }
+
+  // ── pulling ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Until aborted; never rejects. No more than a batch is ahead of the reader. */
+  async #pull(signal: AbortSignal): Promise<void> {
+    const stop = (): void => {
+      this.#wakePull?.()
+      const { line, clock } = this.#options
+      // What the server has sent already is still taken, and given back at once; a server that is away is not waited for.
+      const flushed = line.isUp() ? Promise.race([line.nats.flush(), sleep(clock, PAUSE_MS)]) : Promise.resolve()
+      const end = (): void => this.#messages?.stop()
+      flushed.then(end, end)
+    }
+    signal.addEventListener('abort', stop, { once: true })
+    while (!signal.aborted && !this.#isClosed) {
+      try {
+        if (this.#ready.length >= BATCH) await new Promise<void>((resolve) => (this.#wakePull = resolve))
+        else await this.#fetch(signal)
+      } catch (error) {
+        if (!signal.aborted && !this.#isClosed) await this.#recover(signal, error)
+      }
+    }
+    signal.removeEventListener('abort', stop)
+    for (const entry of this.#ready.splice(0)) {
+      this.#entries.delete(entry.key)
+      entry.message.nak()
+    }
+  }
+
+  async #fetch(signal: AbortSignal): Promise<void> {
+    this.#messages = await this.#consumer.fetch({ max_messages: BATCH, expires: EXPIRES_MS })
+    for await (const message of this.#messages) {
+      if (signal.aborted) message.nak()
+      else await this.#take(message)
+    }
+  }
+
+  async #take(message: JsMsg): Promise<void> {
+    const key = keyOf(message)
+    const known = this.#entries.get(key)
+    // The server has lost patience, or the connection: still one call.
+    if (known !== undefined) known.message = message
+    else if (this.#settled.has(key)) message.ack()
+    else {
+      const { name, decode, bury } = this.#options
+      const call = decode(message.data)
+      if (typeof call === 'string') {
+        await bury(name, message, call)
+        message.ack()
+        return
+      }
+      const callId = call.callId === '' ? `${name}@${message.info.streamSequence}` : call.callId
+      const entry: Entry = { key, sequence: message.info.streamSequence, callId, call, message, withdrawn: new AbortController() } // prettier-ignore
+      this.#entries.set(key, entry)
+      this.#places.delete(callId)
+      this.#ready.push(entry)
+      this.#wake?.()
+    }
+  }
+
+  /** A stream or consumer that is gone is made again; everything else passes. */
+  async #recover(signal: AbortSignal, error: unknown): Promise<void> {
+    const { name, line, ackWaitMs, log, clock } = this.#options
+    const text = `The queue ${name} cannot be read from NATS: ${errorText(error)}`
+    if (this.#problems.pass(text) !== undefined) log(text)
+    await sleep(clock, PAUSE_MS, signal).catch(() => undefined)
+    if (!signal.aborted) await ensure(line, name, ackWaitMs).catch(() => undefined)
+  }
+
+  // ── settling ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #dueCall(entry: Entry): DueCall {
+    const { call, callId, message, withdrawn } = entry
+    const { name } = this.#options
+    const storedAtMs = Number(message.timestampNanos / BigInt(NANOS))
+    let settled: Promise<SettleResult> | undefined
+    return {
+      message: eventOf(name, { ...call, callId }, message.info.deliveryCount, storedAtMs),
+      callbackUrl: call.callbackUrl,
+      signal: withdrawn.signal,
+      settle: (settlement) => (settled ??= this.#settle(entry, settlement)),
+    }
+  }
+
+  async #settle(entry: Entry, settlement: Settlement): Promise<SettleResult> {
+    if (this.#isClosed || this.#entries.get(entry.key) !== entry) return 'stale'
+    if (settlement.kind === 'retry') {
+      this.#entries.delete(entry.key)
+      this.stored(entry.callId, entry.sequence)
+      entry.message.nak(Math.round(settlement.delayMs))
+      return 'settled'
+    }
+    this.#forget(entry)
+    await this.#finish(entry)
+    return 'settled'
+  }
+
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.key)
+    this.#remember(entry.key)
+  }
+
+  /** Never rejects: a call that the server could not be told of comes again, and is known then. */
+  async #finish({ message }: Entry): Promise<void> {
+    await message.ackAck().catch(() => false)
+  }
+
+  #remember(key: string): void {
+    this.#settled.add(key)
+    if (this.#settled.size > REMEMBERED_MAX) this.#settled.delete(this.#settled.values().next().value as string)
+  }
+
+  #touchLater(): void {
+    this.#touch = this.#options.clock.after(this.#ackWaitMs / TOUCHES, () => {
+      if (this.#options.line.isUp()) for (const { message } of this.#entries.values()) message.working()
+      this.#touchLater()
+    })
+  }
+
+  // ── cancelling what is at the server ───────────────────────────────────────────────────────────────────────────
+
+  async #delete(sequence: number): Promise<boolean> {
+    const { line, name } = this.#options
+    try {
+      return await line.manager.streams.deleteMessage(streamOf(name), sequence)
+    } catch (error) {
+      // Finished by another worker, or already deleted.
+      if (error instanceof JetStreamApiError) return false
+      throw error
+    }
+  }
+
+  /** The place of a call that another process has queued; the newest calls only where there are very many. */
+  async #search(callId: string): Promise<number | undefined> {
+    const { line, name, decode } = this.#options
+    const { streams } = line.manager
+    const { state } = await streams.info(streamOf(name))
+    if (state.messages === 0) return undefined
+    const first = Math.max(state.first_seq, state.last_seq - SEARCHED_MAX)
+    for (let from = first; from <= state.last_seq; from += SEARCHED_AT_ONCE) {
+      const count = Math.min(SEARCHED_AT_ONCE, state.last_seq - from + 1)
+      const sequences = Array.from({ length: count }, (_, index) => from + index)
+      const found = await Promise.all(sequences.map(async (seq) => {
+        const stored = await streams.getMessage(streamOf(name), { seq })
+        const call = stored === null ? undefined : decode(stored.data)
+        return typeof call === 'object' && call.callId === callId
+      })) // prettier-ignore
+      const at = found.indexOf(true)
+      if (at !== -1) return from + at
+    }
+    return undefined
+  }
+}
+
+export function streamOf(queue: string): string {
+  return `OF_${queue}`
+}
+
+/** The queues whose streams were made by a gateway like this one. */
+export async function queuesAt({ manager }: NatsLine): Promise<string[]> {
+  const queues: string[] = []
+  for await (const { config } of manager.streams.list())
+    if (config.description === CREATED && config.name.startsWith('OF_')) queues.push(config.name.slice('OF_'.length))
+  return queues
+}
+
+/** @returns how long the server waits for a sign of life, in milliseconds */
+async function ensure({ manager }: NatsLine, queue: string, ackWaitMs: number): Promise<number> {
+  const stream = streamOf(queue)
+  const subjects = [queue]
+  await manager.streams.info(stream).catch(async (error: unknown) => {
+    if (!isMissing(error)) throw error
+    await manager.streams.add({ name: stream, subjects, retention: RetentionPolicy.Workqueue, description: CREATED })
+  })
+  const { config } = await manager.consumers.info(stream, DURABLE).catch(async (error: unknown) => {
+    if (!isMissing(error)) throw error
+    return await manager.consumers.add(stream, {
+      durable_name: DURABLE,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: ackWaitMs * NANOS,
+      max_deliver: -1,
+      // Calls that wait for a retry count, too; each worker bounds itself by what it pulls.
+      max_ack_pending: -1,
+    })
+  })
+  return (config.ack_wait ?? ackWaitMs * NANOS) / NANOS
+}
+
+function isMissing(error: unknown): boolean {
+  const { ConsumerNotFound, StreamNotFound } = JetStreamApiCodes
+  return error instanceof JetStreamApiError && (error.code === ConsumerNotFound || error.code === StreamNotFound)
+}
+
+/** The time, because a stream that is made anew counts from 1 again. */
+function keyOf({ info, timestampNanos }: JsMsg): string {
+  return `${info.streamSequence}:${timestampNanos}`
+}
