@@ -3,6 +3,7 @@
 import type { FunctionSpec } from '../function-spec.ts'
 import { nodeRuntime } from './node-runtime.ts'
 import { ProcessRuntime } from './process-runtime.ts'
+import { pythonRuntime } from './python-runtime.ts'
 import type { Reaper } from './reaper.ts'
 import { RuntimeFailure, functionEnvironment } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog } from './runtime.ts'
@@ -33,6 +34,7 @@ export function startRuntime(options: StartOptions): FunctionRuntime {
         env: functionEnvironment(options.spec, options.secretsDirectory),
       })
     case 'python':
+      return pythonRuntime(options, runtime)
     case 'server':
     case 'static':
     case 'upstream':
