@@ -10,17 +10,23 @@ import { HubError, errorText, listenAt, systemClock } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { asyncFunction } from './async-route.ts'
 import type { AsyncRouteOptions } from './async-route.ts'
+import { DeploymentStore } from './deployment-store.ts'
+import { Deployments } from './deployments.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
 import { notFound, redirect, sendEmpty, sendText } from './http.ts'
 import type { Credentials } from './http.ts'
+import { Images } from './images.ts'
 import { invoke } from './invocation.ts'
 import type { InvocationOptions } from './invocation.ts'
 import { createListener } from './listener.ts'
+import { LogBook } from './log-book.ts'
 import { GatewayMetrics } from './metrics.ts'
 import { sendMetrics, startMetricsServer } from './metrics-server.ts'
 import type { MetricsServer } from './metrics-server.ts'
+import { refuseForeign } from './portal/foreign.ts'
+import { isPortalPath, portal } from './portal/portal.ts'
 import { AsyncCalls } from './queue/async-calls.ts'
 import { registerQueueMetrics } from './queue/queue-metrics.ts'
 import { QUEUE_DEFAULTS } from './queue/settings.ts'
@@ -30,7 +36,11 @@ import { Reaper } from './runtime/reaper.ts'
 import { startReloading } from './runtime/reloading-runtime.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
 import { startRuntime } from './runtime/start.ts'
-import { system } from './system-routes.ts'
+import { SecretMounts } from './secret-mounts.ts'
+import { SecretStore } from './secret-store.ts'
+import type { SystemParts } from './system/call.ts'
+import { system } from './system/routes.ts'
+import { UsageMeter } from './system/usage.ts'
 
 export type { FunctionSpec } from './function-spec.ts'
 export type { GatewayLog } from './gateway-log.ts'
@@ -43,8 +53,12 @@ export interface GatewayOptions {
   readonly metricsPort?: number
   /** Without: everything is open. */
   readonly auth?: Credentials
-  /** Directory of the async queue. */
+  /** Directory of the async queue and of what is deployed over REST. */
   readonly stateDir: string
+  /** How deployments over REST run here. By default commands and handler folders of the working directory. */
+  readonly images?: Images
+  /** Where functions find secrets too, if it can be written: default `/var/openfaas/secrets`. */
+  readonly sharedSecretsDirectory?: string
   /** Namespace of functions that name none. */
   readonly namespace: string
   /** A whole call: default 60 s. */
@@ -72,11 +86,22 @@ export interface Gateway extends AsyncDisposable {
   readonly address: string
   /** Of the metrics alone; undefined where no port is given for them. */
   readonly metricsAddress: string | undefined
-  /** Adds or replaces; replacing by an equal one does nothing. A replaced function's running calls are not cut. */
+  /**
+   * Adds or replaces; replacing by an equal one does nothing. A replaced function's running calls are not cut. Not kept over a
+   * restart, unlike what clients deploy; of two with one name the later deployment counts.
+   */
   deploy(spec: FunctionSpec): Promise<void>
-  /** `name` with or without its namespace. Running calls are not cut. False when there is no such function. */
+  /**
+   * `name` with or without its namespace. Running calls are not cut. False when there is no such function, or when a client
+   * has deployed it since.
+   */
   remove(name: string): Promise<boolean>
   functions(): readonly FunctionSpec[]
+  /** Makes a namespace that is not there. @throws HubError HUB_STATE_UNUSABLE */
+  provideNamespace(name: string): Promise<void>
+  /** Adds a secret that is not there, in a namespace that is; another value of one that is there stays. @throws HubError HUB_STATE_UNUSABLE */
+  provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'>
+  hasSecret(namespace: string, name: string): boolean
   /** Starts the function's process ahead of its first call. */
   warm(name: string): Promise<void>
   /** Async calls accepted and not finished; of those that are kept at NATS only what this process holds. */
@@ -92,6 +117,7 @@ const BEYOND_UPSTREAM_MS = 5000
 const COLD_START_MS = 100_000
 const HEADERS_TIMEOUT_MS = 20_000
 const CLOSE_MS = 5000
+const SHARED_SECRETS_DIRECTORY = '/var/openfaas/secrets'
 
 /** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE; HUB_SOURCE_* where async calls are kept at NATS */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -110,6 +136,10 @@ class LocalGateway implements Gateway {
   readonly #clock: Clock
   readonly #upstreamTimeoutMs: number
   readonly #functions: Functions
+  readonly #logBook: LogBook
+  readonly #mounts: SecretMounts
+  readonly #deploymentStore: DeploymentStore
+  readonly #system: SystemParts
   readonly #metrics: GatewayMetrics
   readonly #reaper: Reaper
   readonly #server: Server
@@ -125,17 +155,25 @@ class LocalGateway implements Gateway {
     this.#clock = options.clock ?? systemClock
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
     makeStateDirectory(options.stateDir)
+    this.#deploymentStore = new DeploymentStore(join(options.stateDir, 'deployments.db'))
+    this.#mounts = new SecretMounts({
+      store: new SecretStore(join(options.stateDir, 'secrets')),
+      directory: join(options.stateDir, 'function-secrets'),
+      sharedDirectory: options.sharedSecretsDirectory ?? SHARED_SECRETS_DIRECTORY,
+    })
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#reaper = new Reaper(this.#socketDirectory)
+    this.#logBook = new LogBook({ clock: this.#clock })
     this.#metrics = new GatewayMetrics(() => this.#functions.all)
     this.#functions = new Functions({
       namespace: options.namespace,
       clock: this.#clock,
       drainMs: this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
-      start: (spec) => this.#start(spec),
-      log: (spec, line) => options.log.lifecycle(spec.name, line),
+      start: (spec, instance) => this.#start(spec, instance),
+      log: (spec, line) => this.#lifecycle(spec, spec.name, line),
       listener: this.#metrics,
     })
+    this.#system = this.#systemParts()
     this.#invocation = this.#invocationOptions()
     this.#server = this.#createServer()
   }
@@ -166,16 +204,28 @@ class LocalGateway implements Gateway {
   }
 
   async deploy(spec: FunctionSpec): Promise<void> {
-    this.#functions.deploy(spec)
+    await this.#system.deployments.deployUnstored(spec)
     await this.#functions.serving(`${spec.name}.${spec.namespace}`)
   }
 
   async remove(name: string): Promise<boolean> {
-    return this.#functions.remove(name)
+    return await this.#system.deployments.removeUnstored(name)
   }
 
   functions(): readonly FunctionSpec[] {
     return Array.from(this.#functions.all, ({ spec }) => spec)
+  }
+
+  async provideNamespace(name: string): Promise<void> {
+    await this.#system.deployments.provideNamespace(name)
+  }
+
+  async provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'> {
+    return await this.#system.deployments.provideSecret(namespace, name, value)
+  }
+
+  hasSecret(namespace: string, name: string): boolean {
+    return this.#system.deployments.hasSecret(namespace, name)
   }
 
   async warm(name: string): Promise<void> {
@@ -194,6 +244,8 @@ class LocalGateway implements Gateway {
   async #close(): Promise<void> {
     // First, because its calls come in through the server.
     await this.#calls?.[Symbol.asyncDispose]()
+    // Who follows the logs would not end by itself.
+    this.#logBook[Symbol.dispose]()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
     const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS)
@@ -201,6 +253,8 @@ class LocalGateway implements Gateway {
     clearTimeout(deadline)
     await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
+    this.#deploymentStore[Symbol.dispose]()
+    this.#mounts[Symbol.dispose]()
     this.#reaper[Symbol.dispose]()
     rmSync(this.#socketDirectory, { recursive: true, force: true })
   }
@@ -219,20 +273,46 @@ class LocalGateway implements Gateway {
     })
   }
 
-  #start(spec: FunctionSpec): FunctionRuntime {
+  #systemParts(): SystemParts {
+    const { namespace, auth, images, log } = this.#options
+    const shared = { functions: this.#functions, logBook: this.#logBook, namespace }
+    const deployments = new Deployments({
+      ...shared,
+      store: this.#deploymentStore,
+      mounts: this.#mounts,
+      images: images ?? new Images({ directory: process.cwd() }),
+      log,
+    })
+    return { ...shared, deployments, metrics: this.#metrics, usage: new UsageMeter(), clock: this.#clock, auth }
+  }
+
+  #start(spec: FunctionSpec, instance: string): FunctionRuntime {
     const { log, hotReload } = this.#options
+    const fullName = `${spec.name}.${spec.namespace}`
     const start = hotReload === true ? startReloading : startRuntime
     return start({
       spec,
       clock: this.#clock,
       socketDirectory: this.#socketDirectory,
       reaper: this.#reaper,
+      secretsDirectory: this.#mounts.directoryOf(spec),
       log: {
-        output: (line) => log.functionOutput(spec.name, line),
-        lifecycle: (line) => log.lifecycle(spec.name, line),
-        watchdog: (line) => log.request(line),
+        output: (line) => {
+          this.#logBook.append(fullName, instance, line)
+          log.functionOutput(spec.name, line)
+        },
+        lifecycle: (line) => this.#lifecycle(spec, instance, line),
+        watchdog: (line) => {
+          this.#logBook.append(fullName, instance, line)
+          log.request(line)
+        },
       },
     })
+  }
+
+  #lifecycle({ name, namespace }: FunctionSpec, instance: string, line: string): void {
+    this.#logBook.append(`${name}.${namespace}`, instance, line)
+    this.#options.log.lifecycle(name, line)
   }
 
   #invocationOptions(): InvocationOptions {
@@ -282,11 +362,11 @@ class LocalGateway implements Gateway {
   async #route(request: IncomingMessage, response: ServerResponse, url: RequestTarget): Promise<void> {
     const { path } = url
     if (path.startsWith('/function/')) return invoke(request, response, url, this.#invocation)
-    const shared = { functions: this.#functions, metrics: this.#metrics, clock: this.#clock, log: this.#options.log }
     if (path.startsWith('/async-function/')) return asyncFunction(request, response, url, this.#asyncOptions())
+    if (isPortalPath(path)) return portal(request, response, url, this.#options.auth)
     if (path.startsWith('/system/')) {
-      const { auth, namespace } = this.#options
-      return system(request, response, url, { ...shared, auth, namespace })
+      if (refuseForeign(request, response)) return
+      return system(request, response, url, this.#system)
     }
     if (path !== '/healthz' && path !== '/metrics' && path !== '/') return notFound(response)
     if (request.method !== 'GET') return sendEmpty(response, 405)

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 
 import { startGateway } from '../../src/gateway/gateway.ts'
 import type { FunctionSpec, Gateway, GatewayLog, GatewayOptions } from '../../src/gateway/gateway.ts'
+import { Images } from '../../src/gateway/images.ts'
 
 export const FIXTURES = fileURLToPath(new URL('./fixtures/', import.meta.url))
 export const NAMESPACE = 'openfaas-fn'
@@ -85,6 +86,8 @@ export async function startRig(
   const gateway = await startGateway({
     port: 0,
     stateDir: join(directory, 'state'),
+    sharedSecretsDirectory: join(directory, 'shared-secrets'),
+    images: new Images({ directory: FIXTURES }),
     ...options,
     namespace: NAMESPACE,
     log,
@@ -145,7 +148,7 @@ export function open(address: string, path: string, options: CallOptions): Promi
       port,
       path,
       method: options.method ?? 'GET',
-      headers: options.headers as Record<string, string | string[]> | undefined,
+      headers: { ...lengthOf(options), ...(options.headers as Record<string, string | string[]> | undefined) },
       agent: false,
       signal: options.signal,
     })
@@ -153,6 +156,13 @@ export function open(address: string, path: string, options: CallOptions): Promi
     request.on('error', reject)
     request.end(options.body)
   })
+}
+
+/** Node states none for methods that rarely have a body, and sends that all the same. */
+function lengthOf({ body, method, headers = {} }: CallOptions): Record<string, string> {
+  if (body === undefined || method !== 'DELETE') return {}
+  const isStated = Object.keys(headers).some((name) => /^(content-length|transfer-encoding)$/i.test(name))
+  return isStated ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
 }
 
 const DEADLINE_MS = 60_000

@@ -98,9 +98,9 @@ function fieldsOf(body: Buffer): Fields {
   let value: unknown
   try {
     value = JSON.parse(body.toString('utf8'))
-  } catch (error) {
-    const position = /at position (\d+)/.exec((error as Error).message)?.[1]
-    throw new Refused(400, `the body is not JSON${position === undefined ? '' : `, from character ${position} on`}`)
+  } catch {
+    // V8's own text quotes the body.
+    throw new Refused(400, 'the body is not JSON')
   }
   return new Fields(value)
 }
