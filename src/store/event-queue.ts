@@ -85,7 +85,9 @@ export interface QueuedDelivery extends Delivery {
 interface Out {
   readonly row: Row
   readonly withdrawn: AbortController | undefined
-  isSettling: boolean
+  /** Its last settlement is on its way to the disk. */
+  isEnding: boolean
+  isCancelled: boolean
 }
 
 /** Ids that have been remembered long enough are forgotten after so many new ones. */
@@ -185,19 +187,21 @@ export class EventQueue implements Disposable {
 
   /**
    * Forgets every event of this id: one that is handed out has its signal aborted, and settling it is stale; one that is
-   * just being settled is left alone. Resolves once durable with how many there were.
+   * just being settled for good is left alone. Resolves once durable with how many there were.
    */
   async cancel(id: string): Promise<number> {
     const { database, name } = this.#options
     const rows = this.#statements.byId.all(name, id) as { seq: number; bytes: number }[]
-    const cancelled = rows.filter(({ seq }) => this.#out.get(seq)?.isSettling !== true && !this.#leaving.has(seq))
+    const cancelled = rows.filter(({ seq }) => this.#out.get(seq)?.isEnding !== true && !this.#leaving.has(seq))
     for (const { seq } of cancelled) {
       this.#leaving.add(seq)
       this.#timers.get(seq)?.cancel()
       this.#timers.delete(seq)
       const out = this.#out.get(seq)
       this.#out.delete(seq)
-      out?.withdrawn?.abort()
+      if (out === undefined) continue
+      out.isCancelled = true
+      out.withdrawn?.abort()
     }
     if (cancelled.length === 0) return 0
     try {
@@ -241,7 +245,7 @@ export class EventQueue implements Disposable {
   #delivery(row: Row): QueuedDelivery {
     const message = messageOf(row, this.#options.name)
     const withdrawn = this.#options.canCancel === true ? new AbortController() : undefined
-    const out: Out = { row, withdrawn, isSettling: false }
+    const out: Out = { row, withdrawn, isEnding: false, isCancelled: false }
     this.#out.set(row.seq, out)
     let settled: Promise<SettleResult> | undefined
     return {
@@ -256,9 +260,9 @@ export class EventQueue implements Disposable {
   async #settle(out: Out, settlement: Settlement): Promise<SettleResult> {
     const { row } = out
     if (this.#isClosed || this.#out.get(row.seq) !== out) return 'stale'
-    out.isSettling = true
+    out.isEnding = settlement.kind !== 'retry'
     try {
-      return await this.#conclude(row, settlement)
+      return await this.#conclude(out, settlement)
     } finally {
       // A retry without a delay may have been handed out again.
       if (this.#out.get(row.seq) === out) this.#out.delete(row.seq)
@@ -266,12 +270,14 @@ export class EventQueue implements Disposable {
     }
   }
 
-  async #conclude(row: Row, settlement: Settlement): Promise<SettleResult> {
+  async #conclude(out: Out, settlement: Settlement): Promise<SettleResult> {
+    const { row } = out
     const { clock, database, name } = this.#options
     const { postpone, remove, forget } = this.#statements
     if (settlement.kind === 'retry') {
       const nextAtMs = Math.round(clock.now() + settlement.delayMs)
       await database.commit(() => postpone.run(nextAtMs, row.seq))
+      if (out.isCancelled) return 'stale'
       this.#schedule(row.seq, settlement.delayMs)
       return 'settled'
     }

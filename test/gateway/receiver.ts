@@ -16,16 +16,21 @@ export interface Receiver extends AsyncDisposable {
   readonly received: readonly Received[]
 }
 
-/** Answers every request with `status`, and with `headers`. */
-export async function startReceiver(status = 200, headers: Readonly<Record<string, string>> = {}): Promise<Receiver> {
+/** Answers every request with `status`, and with `headers`; those that `answers` is false for not at all. */
+export async function startReceiver(
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+  answers: (request: Received) => boolean = () => true,
+): Promise<Receiver> {
   const received: Received[] = []
   const server = createServer((request, response) => {
     let body = ''
     request.setEncoding('utf8')
     request.on('data', (chunk: string) => (body += chunk))
     request.on('end', () => {
-      received.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers, body })
-      response.writeHead(status, headers).end()
+      const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body }
+      received.push(one)
+      if (answers(one)) response.writeHead(status, headers).end()
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

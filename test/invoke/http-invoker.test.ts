@@ -26,6 +26,19 @@ describe('a request', () => {
     ])
   })
 
+  test('sends each value of a header that has several as a header of its own', async () => {
+    await using gateway = await Gateway.start()
+    await using http = invoker(gateway.url)
+    await http.invoke(invocation({ headers: { 'X-A': '1', 'X-B': 'b' }, moreHeaders: ['X-A', '2', 'X-A', '3'] }))
+    const headers = sent(gateway.received[0]?.rawHeaders ?? []).filter(([name = '']) => /^X-[AB]$/.test(name))
+    expect(headers).toEqual([
+      ['X-A', '1'],
+      ['X-B', 'b'],
+      ['X-A', '2'],
+      ['X-A', '3'],
+    ])
+  })
+
   test('carries the bytes unchanged, under the content type that the event states', async () => {
     await using gateway = await Gateway.start()
     await using http = invoker(gateway.url)

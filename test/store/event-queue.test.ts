@@ -147,7 +147,18 @@ describe('cancelling', () => {
     expect(queue.length).toBe(0)
   })
 
-  test('comes too late for what is just being settled', async () => {
+  test('reaches what is just being put off until its retry', async () => {
+    const queue = open({ canCancel: true })
+    await queue.put(event('a'))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(1)
+    const settled = arrivals[0]?.settle({ kind: 'retry', delayMs: 1000, reason: 'answered 500' })
+    expect(await queue.cancel('a')).toBe(1)
+    expect(await settled).toBe('stale')
+    expect([queue.length, clock.pending]).toEqual([0, 0])
+  })
+
+  test('comes too late for what is just being settled for good', async () => {
     const queue = open({ canCancel: true })
     await queue.put(event('a'))
     const arrivals = read(queue)
