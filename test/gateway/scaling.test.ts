@@ -203,6 +203,35 @@ describe('to zero and back', () => {
     expect(await rig.call('/function/cat', { body: 'x' })).toMatchObject({ status: 200, text: 'x' })
   })
 
+  test('scaled to 0 by hand, the next call brings it back', async () => {
+    await rig.gateway.deploy(nodeFunction('held', 'held', ZERO))
+    const pid = await pidOf('/function/held')
+    const body = JSON.stringify({ serviceName: 'held', replicas: 0 })
+    expect((await rig.call('/system/scale-function/held', { body })).status).toBe(202)
+    expect(await status('held')).toEqual({})
+    await until('its process has ended', () => !isAlive(pid))
+    // Time alone does not.
+    await clock.advance(60 * MINUTE_MS)
+    expect(await status('held')).toEqual({})
+    expect(await pidOf('/function/held')).not.toBe(pid)
+    expect(await status('held')).toEqual({ replicas: 1, availableReplicas: 1 })
+  })
+
+  test('scaled by hand, there are so many processes, with no call to start them', async () => {
+    await rig.gateway.deploy(nodeFunction('held', 'held', scaleLabels({ min: '0', max: '3' })))
+    const body = JSON.stringify({ serviceName: 'held', replicas: 1000 })
+    expect((await rig.call('/system/scale-function/held', { body })).status).toBe(202)
+    await until('three run', async () => (await status('held')).availableReplicas === 3)
+    expect(await status('held')).toEqual({ replicas: 3, availableReplicas: 3 })
+  })
+
+  test('an async call brings it back, too', async () => {
+    await using own = await startRig([nodeFunction('held', 'held', scaleLabels({ min: '0' }))])
+    expect((await own.call('/async-function/held', { body: 'x' })).status).toBe(202)
+    const done = 'gateway_function_invocation_total{function_name="held.openfaas-fn",code="200"} 1'
+    await until('it was called', async () => (await own.call('/metrics')).text.split('\n').includes(done))
+  })
+
   test('what cannot be started has no endpoints, each time, until it can', async () => {
     await rig.gateway.deploy(nodeFunction('broken', 'broken', scaleLabels({ min: '0' })))
     for (let attempt = 0; attempt < 3; attempt++) {
