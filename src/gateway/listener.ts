@@ -60,7 +60,8 @@ function accept(request: IncomingMessage, response: ServerResponse, options: Lis
   const target = requestTarget(request.url ?? '/')
   // Of the server as a whole (RFC 9110 §9.3.7), as Go's server answers it.
   if (target.path === '*' && method === 'OPTIONS') return sendEmpty(response, 200)
-  if (hasTwoHosts(request)) return sendEmpty(response, 400, { Connection: 'close' })
+  const refused = refusalOf(request)
+  if (refused !== undefined) return sendEmpty(response, refused, { Connection: 'close' })
   const path = cleanPath(target.path)
   if (path === target.path) void options.serve(request, response, target)
   else if (method === 'GET' || method === 'HEAD') redirect(response, 301, path + target.query)
@@ -73,8 +74,19 @@ function targetOf({ url = '/' }: IncomingMessage): RequestTarget {
   return { path: cleanPath(path), query }
 }
 
-/** Two servers in a row may each believe another one (RFC 9112 §3.2). */
-function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+/** What the parser lets pass and Go's server does not: two servers in a row may each read another request out of it. */
+function refusalOf({ rawHeaders, headers, httpVersion }: IncomingMessage): number | undefined {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 400
+  const coding = headers['transfer-encoding']
+  if (coding !== undefined) {
+    if (httpVersion === '1.0') return 400
+    if (coding.toLowerCase() !== 'chunked') return 501
+  }
+  return hasTwoHosts(rawHeaders) ? 400 : undefined
+}
+
+/** RFC 9112 §3.2 */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
   let hosts = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string

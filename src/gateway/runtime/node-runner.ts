@@ -30,6 +30,8 @@ const server = createServer({ maxHeaderSize: 256 * 1024 }, (request, response) =
 server.keepAliveTimeout = 0
 server.headersTimeout = 0
 server.requestTimeout = 0
+// The gateway bounds their bytes.
+server.maxHeadersCount = 0
 server.listen(socketPath, () => control.write('ready\n'))
 
 /** Never rejects. */
