@@ -168,7 +168,8 @@ class LocalGateway implements Gateway {
     this.#functions = new Functions({
       namespace: options.namespace,
       clock: this.#clock,
-      drainMs: this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      // After that the listener closes the connection of a call.
+      drainMs: options.writeTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
       start: (spec, instance) => this.#start(spec, instance),
       log: (spec, line) => this.#lifecycle(spec, spec.name, line),
       listener: this.#metrics,
