@@ -5,8 +5,11 @@ import { nodeRuntime } from './node-runtime.ts'
 import { ProcessRuntime } from './process-runtime.ts'
 import { pythonRuntime } from './python-runtime.ts'
 import type { Reaper } from './reaper.ts'
-import { RuntimeFailure, functionEnvironment } from './runtime.ts'
+import { functionEnvironment } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog } from './runtime.ts'
+import { serverRuntime } from './server-runtime.ts'
+import { StaticRuntime } from './static-runtime.ts'
+import { UpstreamRuntime } from './upstream-runtime.ts'
 
 export interface StartOptions {
   readonly spec: FunctionSpec
@@ -36,8 +39,10 @@ export function startRuntime(options: StartOptions): FunctionRuntime {
     case 'python':
       return pythonRuntime(options, runtime)
     case 'server':
+      return serverRuntime(options, runtime)
     case 'static':
+      return new StaticRuntime(runtime.directory)
     case 'upstream':
-      throw new RuntimeFailure('unreachable', `functions of kind ${runtime.kind} cannot be run yet`)
+      return new UpstreamRuntime(options.spec, runtime)
   }
 }
