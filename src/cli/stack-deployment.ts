@@ -1,10 +1,14 @@
 // Keeps a gateway at what stack files say, while they change. Takes away only what it has deployed itself. Used by `dev` and
 // `gateway`; the code of a function is watched by the gateway.
 
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+
 import { StackWatcher, readStackFile } from '../discovery/index.ts'
 import type { DiscoveryEvents, FunctionWatcher, StackFunction } from '../discovery/index.ts'
 import type { FunctionSpec, Gateway } from '../gateway/gateway.ts'
 import type { Images } from '../gateway/images.ts'
+import { isSecretName } from '../gateway/secret-store.ts'
 import { HubError, systemClock } from '../sdk/index.ts'
 import type { FunctionChoice } from './function-choice.ts'
 import { errorLine } from './output.ts'
@@ -89,6 +93,8 @@ export class StackDeployment {
     for (const spec of specs) {
       const fullName = `${spec.name}.${spec.namespace}`
       wanted.add(fullName)
+      await gateway.provideNamespace(spec.namespace)
+      for (const secret of spec.secrets) await this.#provideSecret(spec, secret)
       await gateway.deploy(spec)
       this.#deployed.set(fullName, spec)
     }
@@ -99,6 +105,30 @@ export class StackDeployment {
         await gateway.remove(fullName)
       }
     }
+  }
+
+  /** From `.secrets` beside the stack file, where faas-cli local-run has them. */
+  async #provideSecret({ name, namespace }: FunctionSpec, secret: string): Promise<void> {
+    const { gateway, paths } = this.#options
+    if (!isSecretName(secret)) {
+      this.#warn(
+        `secret ${secret} of ${name} is not made: it is no name of a secret, which has lower-case letters, digits, "-" and "."`,
+      )
+      return
+    }
+    const files = paths.map((path) => join(dirname(resolve(path)), '.secrets', secret))
+    const file = files.find((path) => existsSync(path))
+    if (file === undefined) {
+      if (!gateway.hasSecret(namespace, secret))
+        this.#warn(
+          `secret ${secret} of ${name} is missing: write it to ${files[0]}, or make it with faas-cli secret create`,
+        )
+      return
+    }
+    if ((await gateway.provideSecret(namespace, secret, readFileSync(file))) === 'different')
+      this.#warn(
+        `secret ${secret} of namespace ${namespace} stays what the gateway has kept, which is not what ${file} says: change it with faas-cli secret update`,
+      )
   }
 
   /** Once, however often the files are read. */

@@ -105,16 +105,11 @@ export async function startDev({
   cleanUp.defer(() => rmSync(stateDir, { recursive: true, force: true }))
   try {
     const { overlay, brokers } = await startBrokers(await instancesOf(file, env), cleanUp)
-    const stackEnv = {
-      ...env,
-      ...Object.fromEntries(
-        [...brokers].map(([name, { address }]) => [`HUB_EMBEDDED_${name.replaceAll('-', '_').toUpperCase()}`, address]),
-      ),
-    }
     const lines = verbose ? new RequestLines(output, (all) => view.requests(all)) : undefined
     const log = gatewayLog(view, lines, verbose)
+    const images = new Images({ directory: process.cwd() })
     const gateway = cleanUp.use(
-      await startGateway({ port, stateDir, namespace: FUNCTION_NAMESPACE, hotReload: watch, log }),
+      await startGateway({ images, port, stateDir, namespace: FUNCTION_NAMESPACE, hotReload: watch, log }),
     )
     const config = await readHubConfig({
       // Without a file nothing of the machine's environment decides what development is like.
@@ -133,9 +128,9 @@ export async function startDev({
     })
     const deployment = new StackDeployment({
       gateway,
-      images: new Images({ directory: process.cwd() }),
+      images,
       paths: [stack],
-      env: stackEnv,
+      env: { ...env, ...addresses(brokers), HUB_GATEWAY_URL: gateway.address },
       namespace: FUNCTION_NAMESPACE,
       choice,
       output,
@@ -188,4 +183,10 @@ async function startBrokers(
     overlay[name] = { type, ...broker?.config }
   }
   return { overlay, brokers }
+}
+
+/** As a stack file names them: `${HUB_EMBEDDED_MQTT}`. */
+function addresses(brokers: ReadonlyMap<string, EmbeddedBroker>): Readonly<Record<string, string>> {
+  const named = [...brokers].map(([name, { address }]) => [`HUB_EMBEDDED_${name.replaceAll('-', '_').toUpperCase()}`, address]) // prettier-ignore
+  return Object.fromEntries(named) as Record<string, string>
 }

@@ -47,20 +47,22 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
   const { auth } = await readHubConfig({ env: credentialsOf(env) })
   const stop = untilSignal()
   const lines = new RequestLines(output, (all) => view.requests(all))
+  const images = new Images({ directory: process.cwd() })
   await using running = await startGateway({
     ...settings,
     ...portsOf(options),
     host: options.host,
     stateDir: resolve(options.stateDir),
     hotReload: options.watch,
+    images,
     log: gatewayLog(view, lines, options.accessLog),
     ...(auth === undefined ? {} : { auth }),
   })
   const deployment = new StackDeployment({
     gateway: running,
-    images: new Images({ directory: process.cwd() }),
+    images,
     paths: options.stack ?? [],
-    env,
+    env: { ...env, HUB_GATEWAY_URL: running.address },
     namespace: settings.namespace,
     choice,
     output,
