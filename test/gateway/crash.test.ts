@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
+import { noNats, startNats } from '../servers/nats.ts'
 import { call, isAlive, until } from './rig.ts'
 
 const PROGRAM = fileURLToPath(new URL('./gateway-process.ts', import.meta.url))
@@ -24,8 +25,9 @@ let directory: string
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'gateway-crash-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-async function startProcess(): Promise<GatewayProcess> {
-  const child: ChildProcess = fork(PROGRAM, [join(directory, 'state'), join(directory, 'hang.pid')], { execArgv: [] })
+async function startProcess(natsUrl = ''): Promise<GatewayProcess> {
+  const args = [join(directory, 'state'), join(directory, 'hang.pid'), natsUrl]
+  const child: ChildProcess = fork(PROGRAM, args, { execArgv: [] })
   const exited = once(child, 'exit')
   const address = await Promise.race([
     once(child, 'message').then(([message]) => message as string),
@@ -42,29 +44,40 @@ function linesOf(file: string): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : []
 }
 
-test('1,000 calls that were accepted and could not run yet all run after the restart', async () => {
-  const [done, go] = [join(directory, 'done'), join(directory, 'go')]
-  const path = `/async-function/misbehave/append-when?file=${done}&go=${go}`
-  const ids = Array.from({ length: 1000 }, (_, index) => `call-${index}`)
-  {
-    await using first = await startProcess()
-    for (let from = 0; from < ids.length; from += 100) {
-      const answers = await Promise.all(
-        ids
-          .slice(from, from + 100)
-          .map((id) => call(first.address, path, { method: 'POST', headers: { 'X-Call-Id': id } })),
-      )
-      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
+const missing = await noNats({ any: true })
+
+test.for([
+  ['in the embedded store', () => Promise.resolve(undefined)],
+  ['at NATS', () => startNats()],
+] as const)(
+  '1,000 calls that were accepted and could not run yet all run after the restart: kept %s',
+  { timeout: 180_000 },
+  async ([place, start], { skip }) => {
+    if (place === 'at NATS' && missing !== undefined) skip(missing)
+    await using nats = await start()
+    const [done, go] = [join(directory, 'done'), join(directory, 'go')]
+    const path = `/async-function/misbehave/append-when?file=${done}&go=${go}`
+    const ids = Array.from({ length: 1000 }, (_, index) => `call-${index}`)
+    {
+      await using first = await startProcess(nats?.url)
+      for (let from = 0; from < ids.length; from += 100) {
+        const answers = await Promise.all(
+          ids
+            .slice(from, from + 100)
+            .map((id) => call(first.address, path, { method: 'POST', headers: { 'X-Call-Id': id } })),
+        )
+        expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
+      }
+      await first.kill()
     }
-    await first.kill()
-  }
-  expect(linesOf(done)).toEqual([])
-  writeFileSync(go, '')
-  await using second = await startProcess()
-  await until('every call has run', () => new Set(linesOf(done)).size === ids.length)
-  expect(new Set(linesOf(done))).toEqual(new Set(ids))
-  expect((await call(second.address, '/healthz')).status).toBe(200)
-}, 180_000)
+    expect(linesOf(done)).toEqual([])
+    writeFileSync(go, '')
+    await using second = await startProcess(nats?.url)
+    await until('every call has run', () => new Set(linesOf(done)).size === ids.length)
+    expect(new Set(linesOf(done))).toEqual(new Set(ids))
+    expect((await call(second.address, '/healthz')).status).toBe(200)
+  },
+)
 
 test('functions end with it: a blocked one, an idle one, and what a command started', async () => {
   const blockedFile = join(directory, 'blocked.pid')

@@ -1,9 +1,11 @@
-// A gateway in a process of its own, for tests that kill it. Forked with the state directory; says its address.
+// A gateway in a process of its own, for tests that kill it. Forked with the state directory, and with
+// the URL of NATS where calls are kept there; says its address.
 
 import { startGateway } from '../../src/gateway/gateway.ts'
+import { natsSettings } from '../../src/gateway/queue/settings.ts'
 import { NAMESPACE, nodeFunction, processFunction } from './rig.ts'
 
-const [stateDir = '', pidFile = ''] = process.argv.slice(2)
+const [stateDir = '', pidFile = '', natsUrl = ''] = process.argv.slice(2)
 
 const RETRY = {
   'com.openfaas.retry.attempts': '9999',
@@ -14,6 +16,8 @@ const RETRY = {
 const gateway = await startGateway({
   port: 0,
   stateDir,
+  // What a killed one held comes again soon.
+  ...(natsUrl === '' ? {} : { queue: { nats: natsSettings(natsUrl), ackWaitMs: 2000 } }),
   namespace: NAMESPACE,
   log: { request: () => {}, functionOutput: () => {}, lifecycle: () => {} },
 })

@@ -81,6 +81,9 @@ async function watch(
   }
 }
 
+/** What the client says of a server without TLS; it has no class of its own. */
+const NO_TLS = /does not support 'tls'|'?tls'? is not available/
+
 function problemOf(error: unknown, address: string): HubError {
   const chain = errorChain(error)
   const text = `${address}: ${chain.map(errorText).join(': ')}`
@@ -89,7 +92,8 @@ function problemOf(error: unknown, address: string): HubError {
       cause: error,
       hint: 'Write user and password into the URL of NATS.',
     })
-  if (chain.some(isTlsFailure)) return new HubError('HUB_SOURCE_TLS', text, { cause: error })
+  if (chain.some((one) => isTlsFailure(one) || NO_TLS.test(errorText(one))))
+    return new HubError('HUB_SOURCE_TLS', text, { cause: error })
   const hint = 'Start NATS, or correct faas_nats_address and faas_nats_port.'
   return new HubError('HUB_SOURCE_UNREACHABLE', text, { cause: error, canRetry: true, hint })
 }
