@@ -99,12 +99,10 @@ const FOREIGN = [
   'nats stream add ORDERS --subjects "orders.>" --defaults',
   'rabbitmqadmin declare queue name=orders durable=true arguments=\'{"x-queue-type": "quorum"}\'',
   'aws sqs create-queue --queue-name orders-dead',
-  // The picture pipeline: connectors/minio/pipeline.test.ts does the same without MinIO's client.
-  'export MINIO_NOTIFY_WEBHOOK_ENABLE_hub=on',
-  '(cd resize && npm install)',
-  'export HUB_MINIO_ACCESS_KEY=minioadmin HUB_MINIO_SECRET_KEY=minioadmin',
-  'mc cp holiday.png local/photos/uploads/holiday.png',
 ]
+
+/** Those of deploy/examples are run by the tests of test/examples, which count them. */
+const isElsewhere = ({ file }: Example): boolean => file.startsWith('deploy/examples/')
 
 describe('README.md', () => {
   const own = EXAMPLES.filter(({ file }) => file === 'README.md')
@@ -175,7 +173,9 @@ describe.each(builtInTypes())('connectors/%s/README.md', (type) => {
 })
 
 describe('other examples in a shell', () => {
-  const shell = EXAMPLES.filter(({ file, language }) => file !== 'README.md' && language === 'sh')
+  const shell = EXAMPLES.filter(
+    (example) => example.file !== 'README.md' && example.language === 'sh' && !isElsewhere(example),
+  )
   const isForeign = ({ text }: Example): boolean => FOREIGN.includes(text.split('\n')[0] ?? '')
 
   test('are run, but for those that are known not to be', () => {
