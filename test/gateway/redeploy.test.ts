@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
-import { isAlive, nodeFunction, startRig, until } from './rig.ts'
+import { FIXTURES, isAlive, nodeFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 const LONG = { timeout: 240_000 }
@@ -15,13 +15,18 @@ function version(number: number, labels: Readonly<Record<string, string>> = {}):
   return nodeFunction('held', 'held', { envVars: { VERSION: String(number) }, labels })
 }
 
+/** Every process, by what the log says. */
+function started(rig: Rig): readonly number[] {
+  return rig.log.events.flatMap(({ line }) => /^started, process (\d+)$/.exec(line)?.[1] ?? []).map(Number)
+}
+
 /** Calls without a pause, until `stop`: resolves with every answer. */
-function calling(rig: Rig, callers: number): { stop(): Promise<readonly string[]> } {
+function calling(rig: Rig, callers: number, path = '/function/held'): { stop(): Promise<readonly string[]> } {
   const stopping = new AbortController()
   const caller = async (): Promise<readonly string[]> => {
     const answers: string[] = []
     while (!stopping.signal.aborted) {
-      const { status, text } = await rig.call('/function/held', { body: 'x' })
+      const { status, text } = await rig.call(path, { body: 'x' })
       answers.push(`${status} ${text}`)
     }
     return answers
@@ -53,6 +58,24 @@ test(
   },
 )
 
+test('a server of the user, whose port the one before still has: no call fails', LONG, async () => {
+  const directory = join(FIXTURES, 'servers')
+  // Any free one, at first; the later ones are configured for the one that is taken.
+  const server = (number: number, port: string): FunctionSpec => ({
+    ...version(number, { 'com.openfaas.scale.min': '2' }),
+    runtime: { kind: 'server', command: `${process.execPath} server.cjs`, directory, url: `http://127.0.0.1:${port}` },
+  })
+  await using rig = await startRig([server(0, '0')])
+  const { PORT: port = '' } = JSON.parse((await rig.call('/function/held/where')).text) as { PORT?: string }
+  await until('both have started', () => started(rig).length === 2)
+  const calls = calling(rig, 2, '/function/held/pid')
+  for (let number = 1; number <= 4; number++) await rig.gateway.deploy(server(number, port))
+  const answers = await calls.stop()
+  expect(answers.filter((answer) => !/^200 \d+$/.test(answer))).toEqual([])
+  await until('two processes are left', () => started(rig).filter(isAlive).length === 2)
+  expect(started(rig)).toHaveLength(10)
+})
+
 test('deployments faster than they start: the last one serves, no call fails', async () => {
   await using rig = await startRig([version(0)])
   await rig.call('/function/held')
@@ -61,8 +84,7 @@ test('deployments faster than they start: the last one serves, no call fails', a
   expect((await rig.call('/function/held')).text).toMatch(/ 10$/)
   const answers = await calls.stop()
   expect(answers.filter((answer) => !/^200 \d+ (0|10)$/.test(answer))).toEqual([])
-  const pids = new Set(rig.log.events.flatMap(({ line }) => /process (\d+)/.exec(line)?.[1] ?? []).map(Number))
-  await until('only one process is left', () => [...pids].filter(isAlive).length === 1)
+  await until('only one process is left', () => started(rig).filter(isAlive).length === 1)
 })
 
 test('a running call ends in the process that has it', async () => {
@@ -97,9 +119,8 @@ test('removed while its replacement starts, nothing of it is left', async () => 
   await rig.gateway.remove('held')
   await deployed
   expect((await rig.call('/function/held')).status).toBe(503)
-  const pids = rig.log.events.flatMap(({ line }) => /process (\d+)/.exec(line)?.[1] ?? []).map(Number)
-  expect(pids.length).toBeGreaterThan(0)
-  await until('every process has ended', () => !pids.some(isAlive))
+  expect(started(rig).length).toBeGreaterThan(0)
+  await until('every process has ended', () => !started(rig).some(isAlive))
 })
 
 test('what was never called is replaced without a start', async () => {
