@@ -4,7 +4,7 @@
 import { findExecutable, startProcess } from './process.ts'
 
 /** Servers that HUB_TEST_REQUIRE and HUB_TEST_<SERVER>_URL may name. */
-export type ServerName = 'nats' | 'rabbitmq' | 'kafka' | 'elasticmq' | 'minio' | 'mosquitto'
+export type ServerName = 'nats' | 'rabbitmq' | 'kafka' | 'elasticmq' | 'minio' | 'mosquitto' | 'chromium'
 
 /** There is none, or not of the kind the test needs. The reason is the message. Tests skip with it, unless `isRequired`. */
 export class ServerUnavailable extends Error {}

@@ -3,6 +3,7 @@
 
 import { aligned } from '../summary.ts'
 import type { ServerRow } from '../summary.ts'
+import { setUpChromium } from './chromium.ts'
 import { provideElasticMq } from './elasticmq.ts'
 import { provideKafka } from './kafka.ts'
 import { setUpMinio } from './minio-setup.ts'
@@ -24,6 +25,7 @@ const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provid
   elasticmq: provideElasticMq,
   rabbitmq: setUpRabbit,
   mosquitto: setUpMosquitto,
+  chromium: setUpChromium,
 }
 
 /** Where the connector that a server is for has another name. */

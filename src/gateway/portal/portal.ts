@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-import { authorize, notFound, sendEmpty } from '../http.ts'
+import { authorize, notFound, redirect, sendEmpty } from '../http.ts'
 import type { Credentials } from '../http.ts'
 import { portalAsset } from './assets.ts'
 
@@ -40,7 +40,7 @@ const HEADERS = {
 
 /** True for what `portal` answers. */
 export function isPortalPath(path: string): boolean {
-  return path === '/' || path === '/ui' || path.startsWith(ROUTE)
+  return path === '/ui' || path.startsWith(ROUTE)
 }
 
 /** An unknown path is a 404 before it is a 401, as below `/system/`. */
@@ -53,7 +53,7 @@ export function portal(
   const isRead = request.method === 'GET' || request.method === 'HEAD'
   if (!path.startsWith(ROUTE)) {
     if (!isRead) return sendEmpty(response, 405, { Allow: 'GET, HEAD' })
-    return sendEmpty(response, path === '/' ? 307 : 301, { Location: ROUTE + query })
+    return redirect(response, 301, ROUTE + query)
   }
   const asset = portalAsset(path.slice(ROUTE.length))
   if (asset === undefined) return notFound(response)

@@ -25,15 +25,14 @@ export class AnswerView {
     URL.revokeObjectURL(this.#url)
     this.#url = this.#text = this.#pretty = ''
     this.#body.replaceChildren()
+    this.#note.replaceChildren()
     for (const one of [this.#note, this.#raw, this.#download, this.#copy]) one.hidden = true
     byId('answer-headers').lastElementChild?.replaceChildren()
   }
 
-  /** @param {string} text */
+  /** One more line about the answer. @param {string} text */
   note(text) {
-    this.#note.textContent = [this.#note.textContent, text].filter((one) => one && !this.#note.hidden).at(0)
-      ? `${this.#note.textContent}\n${text}`
-      : text
+    this.#note.append(make('span', {}, `${text}\n`))
     this.#note.hidden = false
   }
 
@@ -59,44 +58,41 @@ export class AnswerView {
     }
   }
 
-  /** @param {Headers} headers @param {Blob} blob all of it @param {string} name of the file to download */
-  async whole(headers, blob, name) {
+  /** @param {Headers} headers @param {Uint8Array<ArrayBuffer>} bytes all of it @param {string} name of the file to download */
+  whole(headers, bytes, name) {
     const type = headers.get('content-type') ?? ''
+    const isImage = type.startsWith('image/')
     // A type of our own choosing: opened from the download it must not run as a page of this origin.
-    this.#url = URL.createObjectURL(
-      new Blob([blob], { type: type.startsWith('image/') ? type : 'application/octet-stream' }),
-    )
+    this.#url = URL.createObjectURL(new Blob([bytes], { type: isImage ? type : 'application/octet-stream' }))
     this.#download.href = this.#url
     this.#download.download = name
-    this.#download.hidden = blob.size === 0
-    if (blob.size === 0) this.#body.replaceChildren(make('p', { class: 'dim' }, 'The answer has no body.'))
-    else if (type.startsWith('image/')) this.#image()
-    else await this.#textOrBinary(type, blob)
+    this.#download.hidden = bytes.byteLength === 0
+    if (bytes.byteLength === 0) this.#sentence('The answer has no body.')
+    else if (isImage) this.#image()
+    else this.#textOrBinary(type, bytes)
+  }
+
+  /** @param {string} text */
+  #sentence(text) {
+    this.#body.replaceChildren(make('p', { class: 'dim' }, text))
   }
 
   #image() {
     const image = make('img', { src: this.#url, alt: 'The image that the function answered' })
-    image.addEventListener('error', () =>
-      this.#body.replaceChildren(make('p', { class: 'dim' }, 'This is no image that the browser can show.')),
-    )
+    image.addEventListener('error', () => this.#sentence('This is no image that the browser can show.'))
     this.#body.replaceChildren(image)
   }
 
-  /** @param {string} type @param {Blob} blob */
-  async #textOrBinary(type, blob) {
-    const bytes = await blob.arrayBuffer()
+  /** @param {string} type @param {Uint8Array} bytes */
+  #textOrBinary(type, bytes) {
     const text = textOf(type, bytes)
-    if (text === undefined) {
-      this.#body.replaceChildren(
-        make('p', { class: 'dim' }, `${size(blob.size)} of binary data${type === '' ? '' : ` (${type})`}.`),
-      )
-      return
-    }
+    if (text === undefined) return this.#sentence(`${size(bytes.byteLength)} of binary data.`)
     this.#text = text
     this.#copy.hidden = false
     this.#pretty = laidOut(type, text)
     this.#raw.hidden = this.#pretty === text
     this.#showText(false)
+    if (text.length > SHOWN_CHARS_MAX) this.note('Only the beginning is shown; the download has all of it.')
   }
 
   /** @param {boolean} raw */
@@ -104,11 +100,10 @@ export class AnswerView {
     const text = raw ? this.#text : this.#pretty
     this.#raw.setAttribute('aria-pressed', String(raw))
     this.#body.replaceChildren(make('pre', { tabindex: '0', 'aria-label': 'Body' }, text.slice(0, SHOWN_CHARS_MAX)))
-    if (text.length > SHOWN_CHARS_MAX) this.note('Only the beginning is shown; the download has all of it.')
   }
 }
 
-/** Undefined where it is none. @param {string} type @param {ArrayBuffer} bytes */
+/** Undefined where it is none. @param {string} type @param {Uint8Array} bytes */
 function textOf(type, bytes) {
   if (TEXT.test(type)) return decoderOf(type).decode(bytes)
   try {

@@ -48,7 +48,6 @@ export class Detail {
   open(shown, tab) {
     const isOther = this.#shown?.name !== shown.name || this.#shown.namespace !== shown.namespace
     byId('detail').hidden = false
-    byId('hint').hidden = true
     if (isOther) {
       this.#logs.stop()
       this.#invocation.open(shown)
@@ -79,7 +78,6 @@ export class Detail {
     this.#logs.stop()
     this.#invocation.close()
     byId('detail').hidden = true
-    byId('hint').hidden = false
   }
 
   /** @param {string} tab */
@@ -105,10 +103,12 @@ export class Detail {
   async #scaleBy(step) {
     const shown = this.#shown
     if (shown === undefined) return
-    const replicas = Math.max(0, (shown.replicas ?? 0) + step)
+    const wanted = Math.max(0, (shown.replicas ?? 0) + step)
     try {
-      await scale(shown, replicas)
-      say(`${shown.name}: ${replicas} replicas wanted.`)
+      const replicas = await scale(shown, wanted)
+      const limits = 'com.openfaas.scale.min, .max and .zero'
+      if (replicas === wanted) say(`${shown.name}: ${replicas} replicas wanted.`)
+      else complain(`The gateway keeps ${shown.name} at ${replicas}: its labels ${limits} set the limits.`)
     } catch (error) {
       complain(error)
     }

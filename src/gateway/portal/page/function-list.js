@@ -6,6 +6,8 @@ import { count } from './text.js'
 
 /** @typedef {import('./gateway.js').FunctionStatus} FunctionStatus */
 
+/** `orders-2` before `orders-10`. */
+const NAMES = new Intl.Collator('en', { numeric: true })
 const ROWS_BEYOND = 6
 /** Of the newest measurement in the shown rate. */
 const RATE_WEIGHT = 0.5
@@ -111,7 +113,7 @@ export class FunctionList {
     const compare = ORDERS[this.#order] ?? (() => 0)
     this.#shown = this.#all
       .filter(({ name, image }) => name.includes(this.#filter) || image.toLowerCase().includes(this.#filter))
-      .sort((a, b) => compare(a, b) || (a.name < b.name ? -1 : 1))
+      .sort((a, b) => compare(a, b) || NAMES.compare(a.name, b.name))
     this.#active = Math.min(this.#active, Math.max(0, this.#shown.length - 1))
     byId('nothing').hidden = this.#shown.length > 0 || this.#all.length === 0
     const [shown, all] = [count(this.#shown.length), count(this.#all.length)]

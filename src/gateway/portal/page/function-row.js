@@ -13,12 +13,20 @@ export function stateOf({ replicas = 0, availableReplicas = 0 }) {
 
 export class FunctionRow {
   #name = make('bdi')
-  #image = make('bdi')
-  #title = make('span', { class: 'state' }, this.#name, this.#image)
+  #image = make('bdi', { class: 'image' })
+  #title = make('span', { class: 'state' }, this.#name)
   #ready = make('span')
   #calls = make('span')
   #rate = make('span', { class: 'rate' })
-  element = make('div', { class: 'row', role: 'option' }, this.#title, this.#ready, this.#calls, this.#rate)
+  element = make(
+    'div',
+    { class: 'row', role: 'option' },
+    this.#title,
+    this.#image,
+    this.#ready,
+    this.#calls,
+    this.#rate,
+  )
 
   /** @param {number} index @param {number} height in pixels */
   place(index, height) {
@@ -47,6 +55,7 @@ export class FunctionRow {
     setText(this.#image, image)
     setText(this.#ready, replicas === 0 ? '0' : `${availableReplicas}/${replicas}`)
     setText(this.#calls, calls)
+    this.#calls.classList.toggle('none', invocationCount === 0)
     setText(this.#rate, perSecond === 0 ? '' : `${perSecond.toFixed(perSecond < 10 ? 1 : 0)}/s`)
   }
 }

@@ -80,10 +80,16 @@ export async function remove({ name, namespace }) {
   })
 }
 
-/** @param {FunctionStatus} shown @param {number} replicas */
+/**
+ * The gateway has limits of its own. @param {FunctionStatus} shown @param {number} replicas
+ * @returns {Promise<number>} as many as are wanted now
+ */
 export async function scale({ name, namespace }, replicas) {
-  const path = `system/scale-function/${encodeURIComponent(name)}?namespace=${encodeURIComponent(namespace)}`
-  await change('POST', path, { serviceName: name, namespace, replicas })
+  const path = `${encodeURIComponent(name)}?namespace=${encodeURIComponent(namespace)}`
+  await change('POST', `system/scale-function/${path}`, { serviceName: name, namespace, replicas })
+  /** @type {FunctionStatus} */
+  const after = await (await ask(`system/function/${path}`)).json()
+  return after.replicas ?? 0
 }
 
 /**

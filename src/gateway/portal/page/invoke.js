@@ -42,7 +42,7 @@ export class Invocation {
     for (const name of FIELDS) this.#field(name).value = draft?.[name] ?? ''
     this.#field('method').value = draft?.['method'] ?? 'POST'
     this.#field('contentType').value = draft?.['contentType'] ?? 'text/plain'
-    this.#check('async').checked = draft?.['async'] === 'on'
+    this.#field('async').checked = draft?.['async'] === 'on'
     this.#field('file').value = ''
     byId('answer').hidden = true
     this.#answer.clear()
@@ -52,9 +52,10 @@ export class Invocation {
   /** What was typed is kept, what runs is not. */
   close() {
     this.#running?.abort(new Error('closed'))
+    this.#running = undefined
     if (this.#shown === undefined) return
     const draft = Object.fromEntries(FIELDS.map((name) => [name, this.#field(name).value]))
-    if (this.#check('async').checked) draft['async'] = 'on'
+    if (this.#field('async').checked) draft['async'] = 'on'
     this.#drafts.set(`${this.#shown.name}.${this.#shown.namespace}`, draft)
     this.#shown = undefined
   }
@@ -64,14 +65,9 @@ export class Invocation {
     return /** @type {HTMLInputElement} */ (this.#form.elements.namedItem(name))
   }
 
-  /** @param {string} name */
-  #check(name) {
-    return this.#field(name)
-  }
-
   /** What cannot be is not offered. */
   #adapt() {
-    const isAsync = this.#check('async').checked
+    const isAsync = this.#field('async').checked
     // The gateway takes nothing else on its async route.
     if (isAsync) this.#field('method').value = 'POST'
     this.#field('method').disabled = isAsync
@@ -83,7 +79,7 @@ export class Invocation {
 
   /** @returns {Request} */
   #request() {
-    const isAsync = this.#check('async').checked
+    const isAsync = this.#field('async').checked
     const method = this.#field('method').value
     const path = this.#field('path').value.trim()
     const query = this.#field('query').value.trim().replace(/^\?/, '')
@@ -110,71 +106,54 @@ export class Invocation {
     this.#running?.abort(new Error('another call'))
     const running = new AbortController()
     this.#running = running
+    const isCurrent = () => this.#running === running
     this.#answer.clear()
     byId('answer').hidden = false
-    this.#outcome('', [['', 'Waiting…']])
+    this.#outcome('', '', ['Waiting…'])
     this.#stop.hidden = false
     const startedAt = performance.now()
     try {
       const request = this.#request()
       this.#sayDropped(request.headers)
       const response = await fetch(request, { signal: running.signal })
-      await this.#show(response, startedAt)
+      await this.#show(response, startedAt, isCurrent)
     } catch (error) {
-      if (this.#running !== running) return
-      this.#outcome('bad', [
-        ['b', 'No answer'],
-        ['', messageOf(error)],
-        ['', duration(performance.now() - startedAt)],
-      ])
+      if (isCurrent()) this.#outcome('bad', 'No answer', [messageOf(error), duration(performance.now() - startedAt)])
     } finally {
-      if (this.#running === running) this.#stop.hidden = true
+      if (isCurrent()) this.#stop.hidden = true
     }
   }
 
   /** Names that a browser sets itself or to nothing. @param {Headers} taken */
   #sayDropped(taken) {
-    const dropped = parseHeaders(this.#field('headers').value).filter(([name]) => !taken.has(name))
-    if (dropped.length > 0)
-      this.#answer.note(`Not sent, as browsers keep these to themselves: ${dropped.map(([name]) => name).join(', ')}`)
+    const dropped = parseHeaders(this.#field('headers').value).flatMap(([name]) => (taken.has(name) ? [] : [name]))
+    if (dropped.length > 0) this.#answer.note(`Not sent, as browsers let no page set them: ${dropped.join(', ')}`)
   }
 
-  /** @param {Response} response @param {number} startedAt */
-  async #show(response, startedAt) {
+  /** @param {Response} response @param {number} startedAt @param {() => boolean} isCurrent */
+  async #show(response, startedAt, isCurrent) {
+    const elapsed = () => duration(performance.now() - startedAt)
     if (response.type === 'opaqueredirect') {
-      this.#outcome('warn', [
-        ['b', 'Redirect (3xx)'],
-        ['', duration(performance.now() - startedAt)],
-      ])
+      this.#outcome('warn', 'Redirect (3xx)', [elapsed()])
       this.#answer.note('It was not followed, and a browser tells a page nothing else of a redirect; curl shows it.')
       return
     }
     const { status, headers } = response
     const kind = status < 300 ? 'good' : status < 500 ? 'warn' : 'bad'
-    /** @param {number} bytes @param {string} more */
-    const report = (bytes, more) =>
-      this.#outcome(kind, [
-        ['b', `${status} ${response.statusText}`.trim()],
-        ['', duration(performance.now() - startedAt)],
-        ['', size(bytes) + more],
-        ['', headers.get('content-type') ?? ''],
-        [
-          '',
-          headers.get('x-openfaas-internal') === null
-            ? ''
-            : `from the platform (${headers.get('x-openfaas-internal')}), not the function`,
-        ],
-      ])
-    report(0, '…')
+    const title = `${status} ${response.statusText}`.trim()
+    this.#outcome(kind, title, [elapsed(), 'reading…'])
     this.#answer.headers(headers)
-    const { blob, isCut } = await this.#read(response)
-    report(blob.size, isCut ? ' and more' : '')
+    const { bytes, isCut, problem } = await this.#read(response)
+    if (!isCurrent()) return
+    this.#outcome(kind, title, [elapsed(), size(bytes.byteLength), ...factsOf(headers)])
     if (isCut) this.#answer.note(`Reading was ended after ${size(ANSWER_BYTES_MAX)}.`)
-    if (status === 202 && this.#check('async').checked)
+    if (problem !== undefined) this.#answer.note(`The answer broke off: ${problem}`)
+    if (status === 202 && this.#field('async').checked)
       this.#answer.note(
-        `Queued as call ${headers.get('x-call-id') ?? ''}; the answer goes to the callback URL, if any.`,
+        `Queued as call ${headers.get('x-call-id') ?? ''}. Its answer goes to the callback URL, if any.`,
       )
-    await this.#answer.whole(headers, blob, `${this.#shown?.name ?? 'function'}-answer`)
+    this.#answer.whole(headers, bytes, `${this.#shown?.name ?? 'function'}-answer`)
+    byId('answer').scrollIntoView({ block: 'nearest' })
   }
 
   /** @param {Response} response */
@@ -182,23 +161,40 @@ export class Invocation {
     /** @type {Uint8Array<ArrayBuffer>[]} */
     const chunks = []
     const incoming = this.#answer.incoming(headers)
-    let bytes = 0
-    for await (const chunk of body ?? []) {
-      chunks.push(chunk)
-      bytes += chunk.byteLength
-      incoming(chunk)
-      // Leaving the loop cancels the stream.
-      if (bytes > ANSWER_BYTES_MAX) break
+    let length = 0
+    /** @type {string | undefined} */
+    let problem
+    try {
+      for await (const chunk of body ?? []) {
+        chunks.push(chunk)
+        length += chunk.byteLength
+        incoming(chunk)
+        // Leaving the loop cancels the stream.
+        if (length > ANSWER_BYTES_MAX) break
+      }
+    } catch (error) {
+      problem = messageOf(error)
     }
-    return { blob: new Blob(chunks), isCut: bytes > ANSWER_BYTES_MAX }
+    const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer())
+    return { bytes, isCut: length > ANSWER_BYTES_MAX, problem }
   }
 
-  /** @param {string} kind @param {[tag: string, text: string][]} parts */
-  #outcome(kind, parts) {
+  /** @param {string} kind @param {string} title @param {string[]} facts */
+  #outcome(kind, title, facts) {
     const outcome = byId('outcome')
     outcome.dataset['kind'] = kind
-    outcome.replaceChildren(
-      ...parts.filter(([, text]) => text !== '').map(([tag, text]) => make(tag === 'b' ? 'b' : 'span', {}, text)),
-    )
+    const heading = title === '' ? [] : [make('b', {}, title)]
+    outcome.replaceChildren(...heading, ...facts.map((fact) => make('span', {}, fact)))
   }
+}
+
+/** @param {Headers} headers */
+function factsOf(headers) {
+  const seconds = headers.get('x-duration-seconds')
+  const origin = headers.get('x-openfaas-internal')
+  return [
+    ...(seconds === null ? [] : [`${duration(Number(seconds) * 1000)} in the function`]),
+    ...(origin === null ? [] : [`from the platform (${origin}), not the function`]),
+    headers.get('content-type') ?? '',
+  ]
 }

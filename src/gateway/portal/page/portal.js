@@ -197,15 +197,18 @@ function listen() {
 /** How the first function gets here, with this gateway's own address. */
 function showFirstSteps() {
   const gateway = BASE.href.replace(/\/$/, '')
-  const deployment = '{"service":"hello","image":"local/hello","envProcess":"cat"}'
-  showCommand(
-    byId('empty-cli'),
-    `faas-cli deploy --gateway ${gateway} --name hello --image local/hello --fprocess cat\necho hi | faas-cli invoke --gateway ${gateway} hello`,
-  )
-  showCommand(
-    byId('empty-curl'),
-    `curl --header 'Content-Type: application/json' --data '${deployment}' ${gateway}/system/functions\ncurl --data hi ${gateway}/function/hello`,
-  )
+  const cli = [
+    `export OPENFAAS_URL=${gateway}`,
+    'faas-cli deploy --name hello --image local/hello --fprocess cat',
+    'echo hi | faas-cli invoke hello',
+  ]
+  const curl = [
+    `curl --json '{"service":"hello","image":"local/hello","envProcess":"cat"}' \\`,
+    `  ${gateway}/system/functions`,
+    `curl --data hi ${gateway}/function/hello`,
+  ]
+  showCommand(byId('empty-cli'), cli.join('\n'))
+  showCommand(byId('empty-curl'), curl.join('\n'))
 }
 
 showFirstSteps()

@@ -135,12 +135,12 @@ export function styledParts(line) {
   return parts.filter(({ text }) => text !== '')
 }
 
-/** @param {string} text */
+/** Control characters in caret notation. @param {string} text */
 function visible(text) {
   return text.replaceAll(/\p{Cc}/gu, (char) => {
     const code = char.charCodeAt(0)
     if (code === 9) return char
-    return code < 32 ? String.fromCharCode(0x2400 + code) : '�'
+    return code < 32 ? `^${String.fromCharCode(64 + code)}` : '�'
   })
 }
 
