@@ -1,6 +1,6 @@
 // What a function's labels say about its number of replicas (OpenFaaS contract, scaling labels). Plain data; decides nothing.
 
-import { parseDuration } from '../sdk/index.ts'
+import { nearest, parseDuration } from '../sdk/index.ts'
 
 /** How many replicas a load calls for. */
 export interface LoadTarget {
@@ -30,6 +30,10 @@ export interface ScaleSettings {
 export const REPLICAS_MAX = 100
 const DOWN_WINDOW_MAX_MS = 5 * 60_000
 const LABEL = 'com.openfaas.scale.'
+const NAMES = [
+  'min', 'max', 'factor', 'type', 'target', 'target-proportion', 'down.window', 'zero', 'zero-duration',
+] as const // prettier-ignore
+type Name = (typeof NAMES)[number]
 /** A label is anybody's text, and may be long. */
 const SHOWN_MAX = 100
 
@@ -39,6 +43,7 @@ export function scaleSettings(labels: Readonly<Record<string, string>>): {
   readonly problems: readonly string[]
 } {
   const labelled = new ScaleLabels(labels)
+  labelled.reportUnknown()
   const min = labelled.read('min', '1', `a whole number from 0 to ${REPLICAS_MAX}`, wholeFrom(0, REPLICAS_MAX))
   const max = labelled.read('max', '20', `a whole number from 1 to ${REPLICAS_MAX}`, wholeFrom(1, REPLICAS_MAX))
   const factor = labelled.read('factor', '10', 'a whole number from 1 to 100', wholeFrom(1, 100))
@@ -81,12 +86,24 @@ class ScaleLabels {
     this.#labels = labels
   }
 
-  text(name: string): string | undefined {
+  /** A mistyped one would be as good as absent, in silence. */
+  reportUnknown(): void {
+    for (const label of Object.keys(this.#labels)) {
+      const name = label.startsWith(LABEL) ? label.slice(LABEL.length) : undefined
+      if (name === undefined || (NAMES as readonly string[]).includes(name)) continue
+      const near = nearest(name, NAMES)
+      this.problems.push(
+        `${shown(label)} is not a scaling label${near === undefined ? '' : `; did you mean ${LABEL}${near}?`}`,
+      )
+    }
+  }
+
+  text(name: Name): string | undefined {
     return this.#labels[LABEL + name]?.trim()
   }
 
   /** @param fallback as it would be written in the label */
-  read<T>(name: string, fallback: string, what: string, parse: (text: string) => T | undefined): T {
+  read<T>(name: Name, fallback: string, what: string, parse: (text: string) => T | undefined): T {
     const text = this.text(name)
     const value = text === undefined ? undefined : parse(text)
     if (value !== undefined) return value

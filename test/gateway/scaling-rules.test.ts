@@ -114,6 +114,18 @@ describe('labels', () => {
     })
   })
 
+  test('an unknown one is named, with what may be meant', () => {
+    expect(labelled({ minimum: '3', zeroduration: '1m', whatever: 'x', profile: 'y' })).toEqual({
+      settings: DEFAULTS,
+      problems: [
+        '"com.openfaas.scale.minimum" is not a scaling label',
+        '"com.openfaas.scale.zeroduration" is not a scaling label; did you mean com.openfaas.scale.zero-duration?',
+        '"com.openfaas.scale.whatever" is not a scaling label',
+        '"com.openfaas.scale.profile" is not a scaling label',
+      ],
+    })
+  })
+
   test('whatever is written, the settings can be used', () => {
     const names = [
       'min',
