@@ -45,6 +45,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   faas_prometheus_port: 'invocations are counted by the gateway itself',
   max_idle_conns: 'a function has no more connections than calls, and idle ones close after seconds',
   max_idle_conns_per_host: 'a function has no more connections than calls, and idle ones close after seconds',
+  faas_nats_cluster_name: 'only JetStream is spoken, which has no such names',
   auth_proxy_pass_body: 'there is no auth_proxy_url',
 }
 

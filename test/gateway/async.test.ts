@@ -1,5 +1,8 @@
 // The async route, its worker and its callbacks (OpenFaaS contract, asynchronous invocation).
 
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { VERSION } from '../../src/telemetry/version.ts'
@@ -133,7 +136,9 @@ describe('many calls', () => {
     own.log.requests.filter((line) => line.startsWith(`Forwarded [POST] to /function/${path} `))
 
   test('of a function that never answers leave room for those of another', async () => {
-    await using own = await startRig([nodeFunction('stuck', 'misbehave'), nodeFunction('once', 'misbehave')])
+    await using own = await startRig([nodeFunction('stuck', 'misbehave'), nodeFunction('once', 'misbehave')], {
+      queue: { drainMs: 0 },
+    })
     await queued(own, 'stuck/never', 100)
     await queued(own, 'once/fine', 10)
     await until('the others have run and are settled', () => own.gateway.queueLength === 100)
@@ -218,5 +223,44 @@ describe('the callback', () => {
     expect(own.log.requests.filter((line) => line.startsWith('Forwarded')).map((line) => line.split(' - ')[0])).toEqual(
       ['Forwarded [POST] to /function/once/fine', 'Forwarded [POST] to /function/cat'],
     )
+  })
+})
+
+describe('a retry', () => {
+  const waits = async (annotations: Record<string, string>, query: string): Promise<string | undefined> => {
+    await using own = await startRig([nodeFunction('misbehave', 'misbehave', { annotations })])
+    await own.call(`/async-function/misbehave/refuse?${query}`, { method: 'POST' })
+    const retry = (): string | undefined => own.log.requests.find((line) => line.includes('; retry 1 in '))
+    await until('it is put off', () => retry() !== undefined)
+    return retry()?.split('; ')[1]
+  }
+
+  test('waits as long as the function asks for, in seconds', async () => {
+    expect(await waits(QUICK, 'code=429&after=1800')).toBe('retry 1 in 30m')
+    expect(await waits(QUICK, 'code=503&after=2')).toBe('retry 1 in 2s')
+  })
+
+  test('waits until the date that the function names, at most an hour', async () => {
+    const date = encodeURIComponent('Fri, 31 Dec 2199 23:59:59 GMT')
+    expect(await waits(QUICK, `code=503&after=${date}`)).toBe('retry 1 in 1h')
+  })
+
+  test('waits no less than the shortest wait, whatever the function asks for', async () => {
+    expect(await waits({ 'com.openfaas.retry.min_wait': '45s' }, 'code=429&after=1')).toBe('retry 1 in 45s')
+    expect(await waits({}, 'code=500')).toBe('retry 1 in 10s')
+  })
+})
+
+describe('a call that breaks off while it is sent', () => {
+  test('is a 400, and nothing is queued', async () => {
+    const queued = rig.log.requests.filter((line) => line.includes(' Queueing ')).length
+    const { hostname, port } = new URL(rig.gateway.address)
+    const socket = connect(Number(port), hostname)
+    socket.write(
+      'POST /async-function/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\n',
+    )
+    const answer = await text(socket)
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(rig.log.requests.filter((line) => line.includes(' Queueing '))).toHaveLength(queued)
   })
 })

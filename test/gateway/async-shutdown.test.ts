@@ -1,0 +1,72 @@
+// The gateway stops while async calls run: it waits for them for a while, and what it cuts runs again at the next start.
+
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { startReceiver } from './receiver.ts'
+import type { Receiver } from './receiver.ts'
+import { processFunction, startRig, until } from './rig.ts'
+import type { Rig } from './rig.ts'
+
+let directory: string
+let receiver: Receiver
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'async-shutdown-'))
+  receiver = await startReceiver()
+})
+afterEach(async () => {
+  await receiver[Symbol.asyncDispose]()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const file = (name: string): string => join(directory, name)
+
+/** With a function that says when it runs, and answers when the test lets it. */
+function start(drainMs: number): Promise<Rig> {
+  const envVars = { STARTED_FILE: file('started'), GO_FILE: file('go') }
+  return startRig([processFunction('gate', './gate.sh', { envVars })], { stateDir: file('state'), queue: { drainMs } })
+}
+
+const post = (rig: Rig): Promise<unknown> =>
+  rig.call('/async-function/gate', { method: 'POST', headers: { 'X-Callback-Url': receiver.url, 'X-Call-Id': 'mine' } })
+
+test('a call that ends in time is called back before the gateway has stopped, and is over', async () => {
+  const rig = await start(60_000)
+  await post(rig)
+  await until('it runs', () => existsSync(file('started')))
+  const stopped = rig[Symbol.asyncDispose]()
+  writeFileSync(file('go'), '')
+  await stopped
+  expect(receiver.received).toMatchObject([{ body: 'done\n', headers: { 'x-call-id': 'mine' } }])
+  await using next = await start(0)
+  expect(next.gateway.queueLength).toBe(0)
+})
+
+test('a call that does not is cut without a callback, and runs again after the next start', async () => {
+  const rig = await start(0)
+  await post(rig)
+  await until('it runs', () => existsSync(file('started')))
+  await rig[Symbol.asyncDispose]()
+  expect(receiver.received).toEqual([])
+  writeFileSync(file('go'), '')
+  await using next = await start(0)
+  await until('it is over', () => next.gateway.queueLength === 0)
+  expect(receiver.received).toMatchObject([
+    { body: 'done\n', headers: { 'x-call-id': 'mine', 'x-function-status': '200' } },
+  ])
+})
+
+test('a callback that hangs does not keep the gateway, and is sent again after the next start', async () => {
+  await using silent = await startReceiver(200, {}, () => false)
+  writeFileSync(file('go'), '')
+  const rig = await start(0)
+  await rig.call('/async-function/gate', { method: 'POST', headers: { 'X-Callback-Url': silent.url } })
+  await until('it is on its way', () => silent.received.length === 1)
+  await rig[Symbol.asyncDispose]()
+  await using next = await start(0)
+  expect(next.gateway.queueLength).toBe(1)
+  await until('it is sent again', () => silent.received.length === 2)
+})
