@@ -1,11 +1,13 @@
 // One process per call: environment, statuses and limits of OpenFaaS's classic watchdog.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { isAlive, open, processFunction, startRig, until } from './rig.ts'
+import type { FunctionSpec } from '../../src/gateway/gateway.ts'
+import { FIXTURES, isAlive, open, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 let rig: Rig
@@ -21,12 +23,27 @@ beforeAll(async () => {
     processFunction('deaf', 'true'),
     processFunction('missing', './no-such-command'),
     processFunction('endless', 'yes'),
+    processFunction('json', 'cat', { envVars: { marshal_request: 'true', debug_headers: 'true' } }),
+    processFunction('bare', './env.sh', { envVars: { cgi_headers: 'false', LEVEL: 'debug' } }),
+    processFunction('debug', 'cat', { envVars: { write_debug: 'true' } }),
+    processFunction('dies', './die.sh'),
+    classicNode('node'),
   ])
 })
 afterAll(async () => {
   delete process.env['GATEWAY_SECRET']
   await rig[Symbol.asyncDispose]()
 })
+
+/** Of the classic template `node`. */
+function classicNode(name: string): FunctionSpec {
+  const handler = join(FIXTURES, 'classic-node')
+  return { ...processFunction(name, ''), runtime: { kind: 'node', handler, classic: true } }
+}
+
+function watchdogLines(pattern: RegExp): readonly string[] {
+  return rig.log.requests.filter((line) => pattern.test(line))
+}
 
 async function environment(path: string, options: Parameters<Rig['call']>[1] = {}): Promise<Record<string, string>> {
   const { text } = await rig.call(path, options)
@@ -75,6 +92,28 @@ describe('what the process is given', () => {
     expect(seen).toMatchObject({ Http_Transfer_Encoding: 'chunked', Http_ContentLength: '-1' })
   })
 
+  test('the path decoded, the query as it is', async () => {
+    expect(await environment('/function/env/a%20b?x=%20')).toMatchObject({ Http_Path: '/a b', Http_Query: 'x=%20' })
+    expect(await environment('/function/env/a%zz')).toMatchObject({ Http_Path: '/a%zz' })
+  })
+
+  test('with cgi_headers=false none of it', async () => {
+    const seen = await environment('/function/bare?x=1', { headers: { 'X-Mine': 'yes' } })
+    expect(seen).toMatchObject({ LEVEL: 'debug' })
+    expect(Object.keys(seen).filter((name) => name.startsWith('Http_'))).toEqual([])
+  })
+
+  test('with marshal_request headers and body as JSON', async () => {
+    const headers = { 'content-type': 'text/plain', 'X-Many': ['one', 'two'] }
+    const { text } = await rig.call('/function/json', { body: 'hello', headers })
+    expect(JSON.parse(text)).toMatchObject({
+      header: { 'Content-Type': ['text/plain'], 'X-Many': ['one', 'two'] },
+      body: { raw: 'aGVsbG8=' },
+    })
+    expect(watchdogLines(/^\[in\] X-Many=\[one\]$/)).toHaveLength(1)
+    expect(watchdogLines(/^\[out\] Content-Type=\[text\/plain\]$/)).toHaveLength(1)
+  })
+
   test('the environment of the spec and its name; nothing of the gateway', async () => {
     const seen = await environment('/function/env')
     expect(seen).toMatchObject({ LEVEL: 'debug', OPENFAAS_NAME: 'env', OPENFAAS_NAMESPACE: 'openfaas-fn' })
@@ -100,6 +139,20 @@ describe('what its end means', () => {
     await until('it is logged', () => rig.log.output.some(({ name, line }) => name === 'apart' && line === 'err'))
   })
 
+  test('a signal is a 500 that names it as Go does', async () => {
+    expect(await rig.call('/function/dies')).toMatchObject({ status: 500, text: 'signal: segmentation fault\n' })
+  })
+
+  test('the log has what the watchdog writes about a call', async () => {
+    const before = watchdogLines(/^Forking fprocess\.$/).length
+    await rig.call('/function/cat', { body: 'hello' })
+    expect(watchdogLines(/^Forking fprocess\.$/)).toHaveLength(before + 1)
+    expect(watchdogLines(/^Wrote 5 Bytes - Duration: \d+\.\d{6}s$/)).toHaveLength(1)
+    await rig.call('/function/debug', { body: 'hello' })
+    expect(watchdogLines(/^Duration: \d+\.\d{6}s$/)).toHaveLength(1)
+    expect(rig.log.output).toContainEqual({ name: 'debug', line: 'hello' })
+  })
+
   test('a process that reads nothing may leave a large body unread', async () => {
     expect((await rig.call('/function/deaf', { body: Buffer.alloc(5 * 1024 * 1024) })).status).toBe(200)
   })
@@ -119,6 +172,37 @@ describe('what its end means', () => {
 
   test.each(['OPTIONS', 'HEAD'])('%s is refused', async (method) => {
     expect((await rig.call('/function/cat', { method })).status).toBe(405)
+  })
+})
+
+describe('the classic template of Node', () => {
+  test('is a process per call: text in, and what it calls back with', async () => {
+    const [first, second] = [
+      await rig.call('/function/node', { body: 'a' }),
+      await rig.call('/function/node', { body: 'a' }),
+    ]
+    const { context, pid } = JSON.parse(first.text) as { context: string; pid: number }
+    expect(context).toBe('a')
+    expect((JSON.parse(second.text) as { pid: number }).pid).not.toBe(pid)
+    expect((await rig.call('/function/node', { body: 'promise' })).text).toBe('promised')
+  })
+
+  test('an error is printed and no failure, as in the template; an exit is', async () => {
+    const failed = await rig.call('/function/node', { body: 'fail' })
+    expect(failed.status).toBe(200)
+    expect(failed.text).toMatch(/^Error: refused\n/)
+    const exited = await rig.call('/function/node', { body: 'exit' })
+    expect(exited).toMatchObject({ status: 500, text: 'exit status 4\n' })
+    const thrown = await rig.call('/function/node', { body: 'throw' })
+    expect(thrown.status).toBe(500)
+    expect(thrown.text).toMatch(/^exit status 1\n/)
+  })
+
+  test('its environment is that of a process', async () => {
+    const { text } = await rig.call('/function/node?x=1', { body: 'env' })
+    const env = JSON.parse(text) as Record<string, string>
+    expect(env).toMatchObject({ Http_Method: 'POST', Http_Query: 'x=1', OPENFAAS_NAME: 'node' })
+    expect(Object.keys(env).filter((name) => name.startsWith('HUB_'))).toEqual([])
   })
 })
 
@@ -142,6 +226,24 @@ describe('limits', () => {
       await until('its child is gone', () => !isAlive(pid))
     },
   )
+
+  test('write_timeout takes the connection: the function cannot be reached', async () => {
+    await rig.gateway.deploy(processFunction('mute', 'sleep 600', { envVars: { write_timeout: '200ms' } }))
+    expect(await rig.call('/function/mute')).toMatchObject({ status: 500, headers: { 'x-openfaas-internal': 'proxy' } })
+  })
+
+  test('a body that does not arrive within read_timeout is a 400', async () => {
+    await rig.gateway.deploy(processFunction('impatient', 'cat', { envVars: { read_timeout: '200ms' } }))
+    const { hostname, port } = new URL(rig.gateway.address)
+    const request = httpRequest({ hostname, port, path: '/function/impatient', method: 'POST', agent: false })
+    request.write('and then nothing')
+    const status = await new Promise((resolve, reject) => {
+      request.once('error', reject)
+      request.once('response', (response) => resolve(response.resume().statusCode))
+    })
+    request.destroy()
+    expect(status).toBe(400)
+  })
 
   test("the gateway's own timeout is a 502", async () => {
     const pidFile = join(rig.directory, 'hasty.pid')

@@ -68,8 +68,8 @@ export async function forward(request: RuntimeRequest, options: ForwardOptions):
   }
 }
 
-/** Ends a body that is not there in time; whoever reads it hears that. */
-function limitReading({ body }: RuntimeRequest, readMs: number): () => void {
+/** Ends a body that is not there in time; whoever reads it hears that. @returns lifts the limit */
+export function limitReading({ body }: RuntimeRequest, readMs: number): () => void {
   if (body === undefined || readMs === 0) return () => {}
   const timer = setTimeout(() => body.destroy(new Error('the body did not arrive within its read_timeout')), readMs)
   const stop = (): void => clearTimeout(timer)

@@ -2,13 +2,14 @@
 // serializing (both collected) and streaming (both piped live).
 
 import type { ChildProcess } from 'node:child_process'
-import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import type { Writable } from 'node:stream'
 
 import { formatDuration } from '../../sdk/index.ts'
 import type { FunctionSpec } from '../function-spec.ts'
-import { classicEnvironment, httpEnvironment, marshalled } from './http-environment.ts'
+import { limitReading } from './forward.ts'
+import { canonical, classicEnvironment, httpEnvironment, marshalled } from './http-environment.ts'
+import { endOf } from './process-end.ts'
 import { killGroup, onLines, spawnGroup, spawnProblem } from './process-group.ts'
 import type { Reaper } from './reaper.ts'
 import { RuntimeFailure } from './runtime.ts'
@@ -51,6 +52,8 @@ interface Call {
   /** The limit that passed. */
   expired: Expiry | undefined
   tooLong: boolean
+  /** The body of the request did not arrive. */
+  isCut: boolean
   /** `exit status 0`, or what else became of it, once its output has ended. Rejects when it was not started. */
   readonly ended: Promise<string>
 }
@@ -86,9 +89,10 @@ export class ProcessRuntime implements FunctionRuntime {
   }
 
   #start(request: RuntimeRequest): Call {
-    const { command, directory, mode, env, reaper, spec, log } = this.#options
+    const { command, directory, mode, env, reaper, log } = this.#options
     const describe = mode === 'classic' ? classicEnvironment : httpEnvironment
-    const http = isOn(spec.envVars, 'cgi_headers', true) ? describe(request) : {}
+    const http = this.#isOn('cgi_headers', true) ? describe(request) : {}
+    if (mode === 'classic' && this.#isOn('debug_headers', false)) this.#debugHeaders('in', request.headers)
     const startedAt = performance.now()
     log.watchdog(mode === 'classic' ? 'Forking fprocess.' : `Running ${command[0] ?? ''}`)
     const child = spawnGroup({
@@ -102,7 +106,18 @@ export class ProcessRuntime implements FunctionRuntime {
     this.#children.add(child)
     const ended = endOf(child, (error) => spawnProblem(error, command, directory))
     const { stdin, stdout, stderr } = child as ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable }
-    const call: Call = { child, stdin, stdout, stderr, request, startedAt, expired: undefined, tooLong: false, ended }
+    const call: Call = {
+      child,
+      stdin,
+      stdout,
+      stderr,
+      request,
+      startedAt,
+      ended,
+      expired: undefined,
+      tooLong: false,
+      isCut: false,
+    }
     this.#limit(call)
     this.#feed(call)
     return call
@@ -129,19 +144,19 @@ export class ProcessRuntime implements FunctionRuntime {
     call.ended.then(over, over)
   }
 
-  #feed({ stdin, child, request }: Call): void {
+  #feed(call: Call): void {
+    const { stdin, child, request } = call
+    const { body } = request
     // A process that does not read its stdin is fine.
     stdin.on('error', () => {})
-    const { body } = request
     // What is sent too slowly, or not to its end, is not what the function should work on.
-    body?.once('error', () => killGroup(child.pid))
-    const timer =
-      this.#limits.readMs > 0
-        ? setTimeout(() => body?.destroy(new Error('read timeout')), this.#limits.readMs)
-        : undefined
-    body?.once('close', () => clearTimeout(timer))
-    if (body === undefined) clearTimeout(timer)
-    if (isOn(this.#options.spec.envVars, 'marshal_request', false) && this.#options.mode === 'classic')
+    body?.once('error', () => {
+      call.isCut = true
+      killGroup(child.pid)
+    })
+    limitReading(request, this.#limits.readMs)
+    const isMarshalled = this.#options.mode === 'classic' && this.#isOn('marshal_request', false)
+    if (isMarshalled)
       void collect(body).then(
         (bytes) => stdin.end(marshalled(request, bytes)),
         () => killGroup(child.pid),
@@ -152,22 +167,25 @@ export class ProcessRuntime implements FunctionRuntime {
 
   async #classic(call: Call): Promise<RuntimeAnswer> {
     const { spec, log, command } = this.#options
-    const output = this.#collect(call, isOn(spec.envVars, 'combine_output', true))
+    const output = this.#collect(call, this.#isOn('combine_output', true))
     const end = await this.#end(call)
     if (call.expired === 'exec') {
       log.watchdog(`Killing process: ${spec.envProcess || command.join(' ')}`)
       return textAnswer(408, call.startedAt, 'Killed process.\n')
     }
+    if (call.isCut) return textAnswer(400, call.startedAt, 'the body of the request did not arrive\n')
     const bytes = Buffer.concat(output)
     if (end !== 'exit status 0') return textAnswer(500, call.startedAt, `${end}\n`, bytes)
     const duration = secondsSince(call.startedAt)
-    if (isOn(spec.envVars, 'write_debug', false)) {
+    if (this.#isOn('write_debug', false)) {
       for (const line of bytes.toString('utf8').split('\n')) log.output(line)
       log.watchdog(`Duration: ${duration}s`)
     } else log.watchdog(`Wrote ${bytes.byteLength} Bytes - Duration: ${duration}s`)
     const contentType = spec.envVars['content_type'] || headerOf(call.request.headers, 'content-type')
     const type = contentType === undefined || contentType === '' ? [] : ['Content-Type', contentType]
-    return { status: 200, headers: [...type, 'X-Duration-Seconds', duration], body: bytes }
+    const headers = [...type, 'X-Duration-Seconds', duration]
+    if (this.#isOn('debug_headers', false)) this.#debugHeaders('out', headers)
+    return { status: 200, headers, body: bytes }
   }
 
   async #serialize(call: Call): Promise<RuntimeAnswer> {
@@ -245,52 +263,24 @@ export class ProcessRuntime implements FunctionRuntime {
 
   #logStderr({ stderr }: Call): void {
     const { spec, mode, log } = this.#options
-    const prefix = mode !== 'classic' && isOn(spec.envVars, 'prefix_logs', true) ? 'stderr: ' : ''
+    const prefix = mode !== 'classic' && this.#isOn('prefix_logs', true) ? 'stderr: ' : ''
     onLines(stderr, (line) => log.output(`${prefix}${line}`), { bufferSize: spec.envVars['log_buffer_size'] })
+  }
+
+  #isOn(name: string, fallback: boolean): boolean {
+    return isOn(this.#options.spec.envVars, name, fallback)
+  }
+
+  /** Only where the function asks for it: they may hold what is nobody's business. */
+  #debugHeaders(direction: 'in' | 'out', headers: readonly string[]): void {
+    for (let index = 0; index < headers.length; index += 2)
+      this.#options.log.watchdog(`[${direction}] ${canonical(headers[index] as string)}=[${headers[index + 1]}]`)
   }
 
   /** Of of-watchdog's modes. */
   get #contentType(): string {
     return this.#options.spec.envVars['content_type'] ?? 'application/octet-stream'
   }
-}
-
-/** Once it is gone and its output has ended: `exit status 0`, or what else became of it. */
-function endOf(child: ChildProcess, problem: (error: Error) => string): Promise<string> {
-  const ended = new Promise<string>((resolve, reject) => {
-    child.on('error', (error) => {
-      if (child.pid === undefined) reject(new RuntimeFailure('unreachable', problem(error)))
-    })
-    child.on('close', (code, signal) =>
-      resolve(signal === null ? `exit status ${code}` : `signal: ${signalText(signal)}`),
-    )
-  })
-  // Heard by whoever waits for the end; a call that has been given up has nobody.
-  ended.catch(() => undefined)
-  return ended
-}
-
-const SIGNAL_TEXTS: Readonly<Partial<Record<NodeJS.Signals, string>>> = {
-  SIGHUP: 'hangup',
-  SIGINT: 'interrupt',
-  SIGQUIT: 'quit',
-  SIGILL: 'illegal instruction',
-  SIGTRAP: 'trace/breakpoint trap',
-  SIGABRT: 'aborted',
-  SIGBUS: 'bus error',
-  SIGFPE: 'floating point exception',
-  SIGKILL: 'killed',
-  SIGUSR1: 'user defined signal 1',
-  SIGSEGV: 'segmentation fault',
-  SIGUSR2: 'user defined signal 2',
-  SIGPIPE: 'broken pipe',
-  SIGALRM: 'alarm clock',
-  SIGTERM: 'terminated',
-}
-
-/** As Go names signals. */
-function signalText(signal: NodeJS.Signals): string {
-  return SIGNAL_TEXTS[signal] ?? `signal ${constants.signals[signal]}`
 }
 
 /** @throws Error when it does not arrive whole, or is too long */
