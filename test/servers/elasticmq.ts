@@ -37,6 +37,10 @@ const ELASTICMQ: JvmServer = {
 export interface ElasticMqOptions {
   /** Nothing is configured and nothing is stopped: the server of HUB_TEST_ELASTICMQ_URL will do. */
   readonly any?: boolean
+  /** What the ARNs of its queues say; by default `elasticmq`. */
+  readonly region?: string
+  /** The same, and in the URLs; by default `000000000000`. */
+  readonly account?: string
 }
 
 export interface ElasticMqServer extends Server {
@@ -53,7 +57,7 @@ export async function noElasticMq(options: ElasticMqOptions = {}): Promise<strin
 /** @throws ServerUnavailable */
 export async function provideElasticMq(progress: Progress): Promise<ProvidedJvm> {
   return await setUpJvmServer(ELASTICMQ, progress, async (jvm) => {
-    await using server = await run(jvm)
+    await using server = await run(jvm, {})
     await server.stop()
   })
 }
@@ -61,7 +65,7 @@ export async function provideElasticMq(progress: Progress): Promise<ProvidedJvm>
 /** @throws ServerUnavailable */
 export async function startElasticMq(options: ElasticMqOptions = {}): Promise<ElasticMqServer> {
   const external = externalUrl('elasticmq', options.any)
-  if (external === undefined) return await run(await provided())
+  if (external === undefined) return await run(await provided(), options)
   return { ...externalServer('HUB_TEST_ELASTICMQ_URL'), url: external, port: Number(new URL(external).port || 80) }
 }
 
@@ -71,12 +75,12 @@ const READY_MS = 60_000
 // When it makes an archive of its classes it does so as it ends.
 const STOP_MS = 60_000
 
-async function run(jvm: ProvidedJvm): Promise<ElasticMqServer> {
+async function run(jvm: ProvidedJvm, options: ElasticMqOptions): Promise<ElasticMqServer> {
   const folder = mkdtempSync(join(tmpdir(), 'hub-elasticmq-'))
   const [port = 0] = await pickPorts(1)
   const url = `http://127.0.0.1:${port}`
   const config = join(folder, 'elasticmq.conf')
-  writeFileSync(config, configuration(folder, port), { mode: 0o600 })
+  writeFileSync(config, configuration(options, folder, port), { mode: 0o600 })
   const args = [`-Djava.io.tmpdir=${folder}`, `-Dconfig.file=${config}`, ...jvm.jvmArgs, 'org.elasticmq.server.Main']
   let running: ServerProcess | undefined
   const server = await startServer(
@@ -100,9 +104,14 @@ async function run(jvm: ProvidedJvm): Promise<ElasticMqServer> {
 }
 
 /** Queues and messages outlive a restart and a SIGKILL: each change is in the database before it is answered. */
-function configuration(folder: string, port: number): string {
+function configuration(
+  { region = 'elasticmq', account = '000000000000' }: ElasticMqOptions,
+  folder: string,
+  port: number,
+): string {
   const database = `jdbc:h2:file:${join(folder, 'messages')};WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE`
   return `node-address { protocol = http, host = "127.0.0.1", port = ${port}, context-path = "" }
+aws { region = ${JSON.stringify(region)}, accountId = ${JSON.stringify(account)} }
 rest-sqs { enabled = true, bind-port = ${port}, bind-hostname = "127.0.0.1", sqs-limits = strict }
 messages-storage { enabled = true, driver-class = "org.h2.Driver", uri = ${JSON.stringify(database)}, username = "", password = "", prune-data-on-init = false }
 `

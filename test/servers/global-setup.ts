@@ -1,10 +1,10 @@
-// Before the first test: the servers that have to be built are built, once, while nothing waits for them with a timeout.
+// Before the first test: the servers and programs that have to be built are built, once, while nothing waits for them with a timeout.
 // What cannot be had is said here; the suites that need it decide whether that is a skip or a failure.
 
 import type { TestProject } from 'vitest/node'
 
 import type { ServerRow } from '../summary.ts'
-import { SERVERS, serverRows, setUpServers, table } from './setup.ts'
+import { NAMES, serverRows, setUpAll, table } from './setup.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -14,7 +14,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<void> {
-  const results = await setUpServers(SERVERS, (line) => console.error(`test servers: ${line}`))
+  const results = await setUpAll(NAMES, (line) => console.error(`test servers: ${line}`))
   console.error(`test servers:\n${table(results)}`)
   project.provide('servers', serverRows(results))
 }

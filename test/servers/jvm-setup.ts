@@ -17,6 +17,8 @@ export interface JvmServer {
   /** For messages. */
   readonly title: string
   readonly version: string
+  /** Of its folder in the cache: the version, and what changes when the dependencies do. */
+  readonly cached?: string
   /** Of the POM: `<dependencies>`, and what these need. */
   readonly dependencies: string
   /** Texts by name, kept beside the jars. */
@@ -37,7 +39,7 @@ const JAVA_MIN = 17
 /** What is there already. Fast; changes nothing. */
 export function findJvmServer(server: JvmServer): ProvidedJvm | undefined {
   const java = findJava()
-  const folder = cacheFolder(server.name, server.version)
+  const folder = cacheFolder(server.name, keyOf(server))
   if (java === undefined || !existsSync(folder)) return undefined
   const archive = archiveOf(folder, java)
   if (!existsSync(archive)) return undefined
@@ -57,11 +59,12 @@ export async function setUpJvmServer(
 ): Promise<ProvidedJvm> {
   const found = findJvmServer(server)
   if (found !== undefined) return found
-  const { name, title, version } = server
+  const { name, title } = server
+  const key = keyOf(server)
   const java = findJava() ?? installJava(title)
   try {
-    const folder = await fillCache(name, version, (staging) => download(server, staging, progress))
-    await withLock(`${name}-archive-${version}`, () => archiveClasses(server, folder, java, progress, train))
+    const folder = await fillCache(name, key, (staging) => download(server, staging, progress))
+    await withLock(`${name}-archive-${key}`, () => archiveClasses(server, folder, java, progress, train))
   } catch (error) {
     if (error instanceof ServerUnavailable) throw error
     throw new ServerUnavailable(`${title}: ${(error as Error).message}`, { cause: error })
@@ -75,6 +78,8 @@ export async function setUpJvmServer(
 export function plainJvmArgs({ jvmArgs: args }: ProvidedJvm): readonly string[] {
   return args.filter((arg) => !arg.startsWith(TRAINING))
 }
+
+const keyOf = ({ version, cached = version }: JvmServer): string => cached
 
 interface Java {
   readonly path: string

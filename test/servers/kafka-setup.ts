@@ -10,15 +10,20 @@ import type { Progress } from './provide.ts'
 const VERSION = '4.3.1'
 const LOG4J = '2.25.3'
 
+/** Its commands for brokers need nothing else; those for Kafka Connect would bring forty jars. */
+const ALONE = '<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>'
+
 const KAFKA: JvmServer = {
   name: 'kafka',
   title: 'Kafka',
   version: VERSION,
+  cached: `${VERSION}-tools`,
   dependencies: `  <dependencyManagement><dependencies>
     <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-bom</artifactId><version>${LOG4J}</version><type>pom</type><scope>import</scope></dependency>
   </dependencies></dependencyManagement>
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${VERSION}</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>${VERSION}</version>${ALONE}</dependency>
     <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-core</artifactId></dependency>
     <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId></dependency>
   </dependencies>`,

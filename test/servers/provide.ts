@@ -1,6 +1,8 @@
 // What the real servers of the tests have in common before they run: where one comes from, why there is none, and the
-// commands that set one up. Called by the module of each server.
+// commands that set one up. Called by the module of each server, and of each program of
+// other people that examples call (test/programs).
 
+import type { ProgramName } from '../programs/program.ts'
 import { findExecutable, startProcess } from './process.ts'
 
 /** Servers that HUB_TEST_REQUIRE and HUB_TEST_<SERVER>_URL may name. */
@@ -16,7 +18,7 @@ export interface Provided {
 }
 
 /** HUB_TEST_REQUIRE lists it: then its absence is a failure and not a skip. */
-export function isRequired(name: ServerName): boolean {
+export function isRequired(name: ServerName | ProgramName): boolean {
   return (process.env['HUB_TEST_REQUIRE'] ?? '').split(',').includes(name)
 }
 
@@ -34,7 +36,10 @@ export function externalUrl(name: ServerName, any: boolean | undefined): string 
 }
 
 /** Why it failed, for `context.skip`; undefined when it did not. Throws it when the server is required. */
-export async function reasonOf(name: ServerName, provide: () => Promise<unknown>): Promise<string | undefined> {
+export async function reasonOf(
+  name: ServerName | ProgramName,
+  provide: () => Promise<unknown>,
+): Promise<string | undefined> {
   try {
     await provide()
     return undefined

@@ -43,6 +43,8 @@ export interface RabbitServer extends Server {
   /** Of the default virtual host, with user and password. */
   readonly url: string
   readonly port: number
+  /** Of the management API, with user and password. */
+  readonly managementUrl: string
   /** For `localhost`. */
   readonly tlsUrl: string | undefined
   readonly tlsPort: number | undefined
@@ -134,6 +136,7 @@ export async function startRabbit(options: RabbitOptions = {}): Promise<RabbitSe
     ...server,
     url,
     port: amqp,
+    managementUrl: `http://${USER}:${PASSWORD}@127.0.0.1:${management}`,
     tlsUrl,
     tlsPort,
     epmdPort,
@@ -191,6 +194,7 @@ function externalRabbit(url: string): RabbitServer {
     ...externalServer('HUB_TEST_RABBITMQ_URL'),
     url,
     port: Number(port || 5672),
+    managementUrl: management.replace('://', `://${encodeURIComponent(user)}:${encodeURIComponent(secret)}@`),
     tlsUrl: undefined,
     tlsPort: undefined,
     epmdPort: undefined,

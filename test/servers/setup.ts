@@ -1,6 +1,8 @@
-// Sets up the real servers of the tests that are missing, all or those that are named: `npm run servers:setup [kafka] [nats] …`.
-// Idempotent. Starts no server. Called by people, by CI and by the tests' own start.
+// Sets up the real servers of the tests that are missing, and the programs that examples call, all or those that are named:
+// `npm run servers:setup [kafka] [mc] …`. Idempotent. Starts nothing that stays. Called by people, by CI and by the tests' own start.
 
+import type { ProgramName } from '../programs/program.ts'
+import { PROGRAMS } from '../programs/programs.ts'
 import { aligned } from '../summary.ts'
 import type { ServerRow } from '../summary.ts'
 import { setUpChromium } from './chromium.ts'
@@ -13,12 +15,14 @@ import { secondsSince, ServerUnavailable } from './provide.ts'
 import type { Progress, Provided, ServerName } from './provide.ts'
 import { setUpRabbit } from './rabbitmq-setup.ts'
 
-export type SetUp = { readonly name: ServerName; readonly seconds: string } & (
+type Name = ServerName | ProgramName
+
+export type SetUp = { readonly name: Name; readonly seconds: string } & (
   | { readonly provided: Provided }
   | { readonly reason: string }
 )
 
-const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provided>>> = {
+const SERVERS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provided>>> = {
   nats: setUpNats,
   minio: setUpMinio,
   kafka: provideKafka,
@@ -28,13 +32,16 @@ const SETUPS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provid
   chromium: setUpChromium,
 }
 
-/** Where the connector that a server is for has another name. */
-const CONNECTORS: Readonly<Partial<Record<ServerName, string>>> = { elasticmq: 'sqs', mosquitto: 'mqtt' }
+const SETUPS: Readonly<Record<Name, (progress: Progress) => Promise<Provided>>> = { ...SERVERS, ...PROGRAMS }
 
-export const SERVERS = Object.keys(SETUPS) as readonly ServerName[]
+/** Where the connector that a server is for has another name. */
+const CONNECTORS: Readonly<Partial<Record<Name, string>>> = { elasticmq: 'sqs', mosquitto: 'mqtt' }
+
+/** Servers and programs. */
+export const NAMES = Object.keys(SETUPS) as readonly Name[]
 
 /** All at once. What cannot be had is a result with the reason, not a throw. */
-export async function setUpServers(names: readonly ServerName[], say: Progress): Promise<readonly SetUp[]> {
+export async function setUpAll(names: readonly Name[], say: Progress): Promise<readonly SetUp[]> {
   return await Promise.all(
     names.map(async (name): Promise<SetUp> => {
       const began = Date.now()
@@ -49,8 +56,12 @@ export async function setUpServers(names: readonly ServerName[], say: Progress):
   )
 }
 
-/** Of each server: version and where from, or why there is none. */
+/** Of each server and of no program: version and where from, or why there is none. */
 export function serverRows(results: readonly SetUp[]): readonly ServerRow[] {
+  return rows(results.filter(({ name }) => name in SERVERS))
+}
+
+function rows(results: readonly SetUp[]): readonly ServerRow[] {
   return results.map((result) => ({
     name: result.name,
     connector: CONNECTORS[result.name] ?? result.name,
@@ -59,15 +70,15 @@ export function serverRows(results: readonly SetUp[]): readonly ServerRow[] {
   }))
 }
 
-/** One line a server: name, version, where from, seconds. */
+/** One line each: name, version, where from, seconds. */
 export function table(results: readonly SetUp[]): string {
-  return aligned(serverRows(results).map(({ name, version, origin }, index) => [name, version, origin, results[index]?.seconds ?? ''])) // prettier-ignore
+  return aligned(rows(results).map(({ name, version, origin }, index) => [name, version, origin, results[index]?.seconds ?? ''])) // prettier-ignore
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const unknown = args.find((name) => !SERVERS.some((known) => known === name))
-  if (unknown !== undefined) throw new Error(`no server is called "${unknown}"; there are: ${SERVERS.join(', ')}`)
-  const results = await setUpServers(args.length === 0 ? SERVERS : (args as ServerName[]), (line) => console.error(line)) // prettier-ignore
+  const unknown = args.find((name) => !NAMES.some((known) => known === name))
+  if (unknown !== undefined) throw new Error(`nothing is called "${unknown}"; there are: ${NAMES.join(', ')}`)
+  const results = await setUpAll(args.length === 0 ? NAMES : (args as Name[]), (line) => console.error(line)) // prettier-ignore
   console.log(table(results))
   if (results.some((result) => 'reason' in result)) process.exitCode = 1
 }
