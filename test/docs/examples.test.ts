@@ -1,7 +1,7 @@
 // Every example of every README is run: commands by a shell in the world of a user, YAML by wiring it. An example that
-// nobody runs fails here by name, except those of other programs, which are counted as skipped.
+// nobody runs fails here by name. Those that call programs of other people are run by programs.test.ts.
 
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,26 +14,9 @@ import type { Expected } from '../cli/world.ts'
 import { defaults } from '../discovery/fixtures.ts'
 import { runHub, until } from '../hub/rig.ts'
 import { freePort } from '../servers/process.ts'
-
-const ROOT = join(import.meta.dirname, '../..')
-
-interface Example {
-  readonly file: string
-  readonly language: string
-  readonly text: string
-}
-
-function examplesOf(file: string): readonly Example[] {
-  const text = readFileSync(join(ROOT, file), 'utf8')
-  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', body = '']) => ({
-    file,
-    language,
-    text: body,
-  }))
-}
-
-const READMES = readdirSync(ROOT, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('README.md') && !path.includes('node_modules')) // prettier-ignore
-const EXAMPLES = READMES.flatMap(examplesOf)
+import { PROGRAM_EXAMPLES } from './program-examples.ts'
+import { EXAMPLES, firstLine, ROOT } from './readme-examples.ts'
+import type { Example } from './readme-examples.ts'
 
 let world: World
 beforeAll(async () => void (world = await World.start()))
@@ -90,19 +73,9 @@ function localised(line: string): string {
   return line.replaceAll('http://127.0.0.1:8080', world.gateway.url).replaceAll('http://127.0.0.1:8081', String(world.running.hub.adminAddress)).replace('<id>', 'unknown') // prettier-ignore
 }
 
-/** Of other programs, against servers that a user has set up: these are not run here. By their first lines. */
-const FOREIGN = [
-  'kafka-acls --bootstrap-server localhost:9092 --add --allow-principal User:hub --operation Read --operation Describe --topic orders',
-  'MINIO_NOTIFY_WEBHOOK_ENABLE_HUB=on',
-  'mc event add minio/photos arn:minio:sqs::HUB:webhook --event put,delete',
-  'nats request images.thumbnail "$(cat photo.json)"   # answered by the function annotated with topic: images.thumbnail',
-  'nats stream add ORDERS --subjects "orders.>" --defaults',
-  'rabbitmqadmin declare queue name=orders durable=true arguments=\'{"x-queue-type": "quorum"}\'',
-  'aws sqs create-queue --queue-name orders-dead',
-]
-
-/** Those of deploy/examples are run by the tests of test/examples, which count them. */
-const isElsewhere = ({ file }: Example): boolean => file.startsWith('deploy/examples/')
+/** By programs.test.ts, and those of deploy/examples by the tests of test/examples, which count them. */
+const isElsewhere = (example: Example): boolean =>
+  firstLine(example) in PROGRAM_EXAMPLES || example.file.startsWith('deploy/examples/')
 
 describe('README.md', () => {
   const own = EXAMPLES.filter(({ file }) => file === 'README.md')
@@ -176,13 +149,8 @@ describe('other examples in a shell', () => {
   const shell = EXAMPLES.filter(
     (example) => example.file !== 'README.md' && example.language === 'sh' && !isElsewhere(example),
   )
-  const isForeign = ({ text }: Example): boolean => FOREIGN.includes(text.split('\n')[0] ?? '')
 
-  test('are run, but for those that are known not to be', () => {
-    expect(new Set(shell.filter(isForeign).map(({ text }) => text.split('\n')[0]))).toEqual(new Set(FOREIGN))
-  })
-
-  test.for(shell.filter((example) => !isForeign(example)))('$file: $text', async ({ file, text }) => {
+  test.for(shell)('$file: $text', async ({ file, text }) => {
     expect(file).toBe('connectors/webhook/README.md')
     const port = await freePort()
     const hooks = {
