@@ -13,6 +13,8 @@ import {
   startSqs,
   startWebhook,
 } from './brokers.ts'
+import { measureGateway } from './gateway-cost.ts'
+import type { GatewayCost } from './gateway-cost.ts'
 import { measureMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { startMinioBench } from './minio-broker.ts'
@@ -23,12 +25,13 @@ import type { Throughput } from './throughput.ts'
 
 const HELP = `Usage: npm run bench -- [options]
 
-Measures events per second through the hub beside a bare loop, memory and the cost
-of routing. Takes about four minutes; let nothing else run meanwhile.
+Measures events per second through the hub beside a bare loop, calls through the
+gateway beside direct ones, memory and the cost of routing. Takes about four minutes; let nothing else run meanwhile.
 
-  --events N       events of each throughput run (default 30000)
+  --events N       events of each throughput run, and calls of each gateway round
+                   (default 30000)
   --rounds N       runs of each contestant; the median counts (default 5)
-  --only NAME      throughput, memory or routing
+  --only NAME      throughput, gateway, memory or routing
   --connector NAME loopback, mqtt, nats, rabbitmq, sqs, kafka, kafkajs (the Kafka connector
                    beside a loop on kafkajs), webhook or minio: throughput of this one only
   --json           the result as JSON
@@ -58,6 +61,8 @@ export interface BenchResult {
   readonly events: number
   readonly rounds: number
   readonly throughput: readonly Throughput[]
+  /** Undefined: not measured. */
+  readonly gateway: GatewayCost | undefined
   readonly memory: readonly Memory[]
   readonly routing: readonly ReturnType<typeof measureRouting>[]
 }
@@ -93,7 +98,7 @@ function progress(text: string): void {
 async function main(): Promise<void> {
   const events = wholeNumber('events')
   const rounds = wholeNumber('rounds')
-  const only = oneOf('only', ['throughput', 'memory', 'routing'])
+  const only = oneOf('only', ['throughput', 'gateway', 'memory', 'routing'])
   const connector = oneOf('connector', ['loopback', ...Object.keys(SERVERS)])
   const throughput: Throughput[] = []
   const memory: Memory[] = []
@@ -112,6 +117,10 @@ async function main(): Promise<void> {
       throughput.push(await measureThroughput(broker, options))
     }
   }
+  const gateway =
+    only === 'gateway' || (only === undefined && connector === undefined)
+      ? await measureGateway({ ...options, calls: events })
+      : undefined
   if (only === undefined || only === 'memory')
     for (const functions of SIZES) {
       progress(`memory with ${functions} functions`)
@@ -127,6 +136,7 @@ async function main(): Promise<void> {
     events,
     rounds,
     throughput,
+    gateway,
     memory,
     routing,
   }

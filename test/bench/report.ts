@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { BenchResult } from './bench.ts'
+import type { Calls } from './gateway-cost.ts'
 
 const README = join(import.meta.dirname, '../../README.md')
 const BEGIN = '<!-- bench:begin -->'
@@ -16,6 +17,7 @@ export function benchMarkdown({
   concurrency,
   rounds,
   throughput,
+  gateway,
   memory,
   routing,
 }: BenchResult): string {
@@ -44,6 +46,23 @@ export function benchMarkdown({
       `Median of ${rounds} runs, events of ${bodyBytes} bytes, ${concurrency} invocations at a time, in turns.`,
     )
   }
+  if (gateway !== undefined)
+    parts.push(
+      table(
+        ['calls of a function', 'calls/s', 'p50', 'p99', 'ratio', 'added to a call', 'processor time of the gateway'],
+        [
+          ['direct', ...callCells(gateway.direct), '', '', ''],
+          [
+            'through the bundled gateway',
+            ...callCells(gateway.gateway),
+            gateway.ratio.toFixed(2),
+            micros(gateway.addedMicrosPerCall),
+            micros(gateway.cpuMicrosPerCall),
+          ],
+        ],
+      ),
+      `Median of ${rounds} rounds of ${whole(gateway.calls)} calls, POST with ${bodyBytes} bytes on kept connections, ${concurrency} at a time, in turns; the function is one that runs elsewhere and answers at once, the gateway writes no access log.`,
+    )
   if (memory.length > 0)
     parts.push(
       table(
@@ -80,6 +99,10 @@ export function writeReadme(result: BenchResult): void {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [line(head), line(head.map((_, index) => (index === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
+}
+
+function callCells({ callsPerSecond, p50Micros, p99Micros }: Calls): readonly string[] {
+  return [whole(callsPerSecond), `${(p50Micros / 1000).toFixed(2)} ms`, `${(p99Micros / 1000).toFixed(2)} ms`]
 }
 
 function whole(value: number): string {
