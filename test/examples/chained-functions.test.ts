@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 import { Example, gatewayOf } from './example.ts'
 
-test('a word passes through both links, by events and by direct calls', async () => {
+test('a word passes through both links, by events and by direct calls', { timeout: 120_000 }, async () => {
   using example = new Example('chained-functions')
   await using dev = example.start('connector-hub dev', ['--port', '0'])
   const url = await gatewayOf(dev)

@@ -2,14 +2,14 @@
 // stand there, and the command `connector-hub` on the PATH. A test that leaves out a command of the README fails by `unused`.
 
 import { execFile } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { CliProcess } from '../cli/cli.ts'
+import { EXAMPLES, ROOT } from '../docs/readme-examples.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
 const execute = promisify(execFile)
 const RUN_MS = 80_000
 const GATEWAY = /gateway +(http:\/\/127\.0\.0\.1:\d+)/
@@ -29,8 +29,8 @@ export class Example implements Disposable {
     mkdirSync(this.bin)
     this.command('connector-hub', [process.execPath, join(ROOT, 'src/cli/main.ts')])
     this.env = { PATH: `${this.bin}${delimiter}${process.env['PATH'] ?? ''}`, HOME: this.#parent, ...env }
-    const readme = readFileSync(join(this.folder, 'README.md'), 'utf8')
-    this.#blocks = [...readme.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, text = '']) => text)
+    const file = `deploy/examples/${name}/README.md`
+    this.#blocks = EXAMPLES.filter((one) => one.file === file && one.language === 'sh').map(({ text }) => text)
   }
 
   /** Puts a command on the PATH. */
