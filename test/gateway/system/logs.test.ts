@@ -156,7 +156,7 @@ describe('who follows', () => {
   async function follow(
     rig: Rig,
     query: string,
-  ): Promise<{ readonly response: IncomingMessage; lines(): readonly Line[] }> {
+  ): Promise<{ readonly response: IncomingMessage; readonly lines: () => readonly Line[] }> {
     const response = await open(rig.gateway.address, `/system/logs?${query}`, {})
     let text = ''
     response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -189,9 +189,9 @@ describe('who follows', () => {
   test('ends when the gateway closes', async () => {
     const rig = await startRig([PRINTER])
     const { response } = await follow(rig, 'name=printer&follow=true')
-    const ended = new Promise((resolve) => response.once('end', resolve))
+    const ended = new Promise((resolve) => response.once('end', () => resolve('ended')).once('error', resolve))
     await rig[Symbol.asyncDispose]()
-    await ended
+    expect(await ended).toBe('ended')
   })
 
   test('is told how much was left out when it reads too slowly, and costs no more than its place', async () => {
