@@ -16,6 +16,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import type { RequestTarget } from './request-target.ts'
 import { RuntimeFailure } from './runtime/runtime.ts'
 import type { RuntimeAnswer } from './runtime/runtime.ts'
+import { probe } from './watchdog-probe.ts'
 
 export interface InvocationOptions {
   readonly functions: Functions
@@ -88,6 +89,9 @@ async function answer(
     return status
   }
   if (deployed === undefined) return unknown(name, fail, options)
+  const { method = 'POST' } = request
+  const probed = path.startsWith('/_/') ? probe(deployed, method, path) : undefined
+  if (typeof probed === 'object') return reply(request, response, identity, probed)
   if (!deployed.tryEnter()) {
     const text = `Concurrent request limit exceeded. Max concurrent requests: ${deployed.inFlightMax}\n`
     return fail(429, text, BY_MIDDLEWARE)
@@ -102,8 +106,8 @@ async function answer(
     replica ??= await deployed.acquireFromZero(left.signal)
     if (replica === undefined) return fail(503, `No endpoints available for: ${name}.\n`)
     const answered = await replica.runtime.call({
-      method: request.method ?? 'POST',
-      path,
+      method,
+      path: probed ?? path,
       headers: identity.forwarded,
       body: hasBody(request) ? bodyOf(request, response) : undefined,
       timeoutMs: wantsStream(request) ? options.writeTimeoutMs : options.upstreamTimeoutMs,

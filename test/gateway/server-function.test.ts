@@ -1,6 +1,6 @@
 // Servers of the user's own behind the gateway, as behind of-watchdog's mode http: real processes, one rule a test.
 
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
-import { FIXTURES, isAlive, nodeFunction, open, startRig, until } from './rig.ts'
+import { FIXTURES, isAlive, nodeFunction, open, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 /** The Node of the tests, whatever the PATH has. */
@@ -197,6 +197,46 @@ describe('limits and failures', () => {
     expect(rig.log.events.map(({ line }) => line)).toContainEqual(
       expect.stringMatching(/^could not be started: there is no \.\/no-such-server; it is started again/),
     )
+  })
+})
+
+describe('/_/health and /_/ready', () => {
+  const probe = async (path: string, options: Parameters<Rig['call']>[1] = {}): Promise<readonly [number, string]> => {
+    const { status, text } = await rig.call(path, options)
+    return [status, text]
+  }
+
+  test('are answered for the function, GET only, where its watchdog has them', async () => {
+    await rig.gateway.deploy(processFunction('classic', 'cat'))
+    await until('it is up', async () => (await rig.call('/function/any/_/health')).status === 200)
+    expect(await probe('/function/any/_/health')).toEqual([200, 'OK'])
+    expect(await probe('/function/any/_/ready')).toEqual([200, ''])
+    expect(await probe('/function/any/_/health', { method: 'POST' })).toEqual([405, ''])
+    expect(await probe('/function/classic/_/health')).toEqual([200, 'OK'])
+    // The classic watchdog knows health only: this one is a call.
+    expect(await probe('/function/classic/_/ready', { body: 'a call' })).toEqual([200, 'a call'])
+  })
+
+  test('are 503 for a function that does not come up', async () => {
+    await rig.gateway.deploy(server('down', {}, ANY_PORT, 'false'))
+    expect(await probe('/function/down/_/health')).toEqual([503, ''])
+    expect(await probe('/function/down/_/ready')).toEqual([503, ''])
+  })
+
+  test('with max_inflight calls running it is healthy and not ready; otherwise ready_path says', async () => {
+    const readyFile = join(rig.directory, 'probed')
+    writeFileSync(readyFile, '')
+    const envVars = { max_inflight: '1', ready_path: '/ready', READY_FILE: readyFile }
+    await rig.gateway.deploy(server('single', { envVars }))
+    await until('it is up', async () => (await rig.call('/function/single/_/ready')).status === 200)
+    const leave = new AbortController()
+    const call = open(rig.gateway.address, '/function/single/never', { signal: leave.signal })
+    await until('the call runs', async () => (await rig.call('/function/single/_/ready')).status === 429)
+    expect(await probe('/function/single/_/health')).toEqual([200, 'OK'])
+    leave.abort()
+    await expect(call).rejects.toThrow('aborted')
+    rmSync(readyFile)
+    await until('the call is over', async () => (await rig.call('/function/single/_/ready')).status === 503)
   })
 })
 
