@@ -24,6 +24,8 @@ export interface PlaceOptions {
   readonly config?: string
   /** Instance whose broker keeps them, instead of the store. */
   readonly broker?: string
+  /** Async calls of the bundled gateway, instead of events. */
+  readonly async?: boolean
   /** Queues or topics there, where the configuration does not say. */
   readonly place?: readonly string[]
   readonly stateDir?: string
@@ -46,6 +48,9 @@ export interface OpenBox extends AsyncDisposable {
   readonly elsewhere: readonly string[]
 }
 
+/** Where `gateway` keeps its state by default. */
+export const GATEWAY_STATE_DIR = '.connector-hub/gateway'
+
 /** Says on standard error what reading changes. @throws HubError HUB_STATE_UNUSABLE, HUB_USAGE, of the configuration, of the broker */
 export async function openBox(
   options: PlaceOptions,
@@ -57,10 +62,20 @@ export async function openBox(
   const config = await configOf(options, env, () => (broker === undefined ? [] : [broker]))
   let wiring: Promise<Wiring> | undefined
   const askWiring = (): Promise<Wiring> => (wiring ??= functionsOfGateway(config).then(({ snapshot }) => buildWiring(snapshot, wiringOptions(config)))) // prettier-ignore
+  if (options.async === true) {
+    if (broker !== undefined || place.length > 0) throw new HubError('HUB_USAGE', 'async calls are kept by the gateway, not by a broker', { hint: 'Leave out --broker and --place.' }) // prettier-ignore
+    const path = join(options.stateDir ?? GATEWAY_STATE_DIR, 'async-dead-letters.db')
+    return { ...openStore(path), config, wiring: askWiring, elsewhere: [] }
+  }
   if (broker === undefined) {
     if (place.length > 0) throw new HubError('HUB_USAGE', '--place is of a broker', { hint: 'Add --broker <instance>.' }) // prettier-ignore
     const elsewhere = config.instances.filter(({ terms }) => terms.capabilities.reject === 'broker').map(({ name }) => name) // prettier-ignore
-    return { ...openStore(config, options), config, wiring: askWiring, elsewhere }
+    return {
+      ...openStore(join(options.stateDir ?? config.settings.stateDir, 'dead-letters.db')),
+      config,
+      wiring: askWiring,
+      elsewhere,
+    }
   }
   const instance = instanceNamed(config, broker)
   const tools = await openTools(config, instance, personLog(output))
@@ -72,8 +87,7 @@ export async function openBox(
   return { config, box, wiring: askWiring, elsewhere: [], [Symbol.asyncDispose]: () => box[Symbol.asyncDispose]() }
 }
 
-function openStore({ settings }: HubConfig, { stateDir }: PlaceOptions): { readonly box: LetterBox } & AsyncDisposable {
-  const path = join(stateDir ?? settings.stateDir, 'dead-letters.db')
+function openStore(path: string): { readonly box: LetterBox } & AsyncDisposable {
   // Looking makes no store.
   const store = existsSync(path) ? new SqliteDeadLetters(path) : undefined
   const close = (): Promise<void> => Promise.resolve(store?.close())

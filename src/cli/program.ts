@@ -294,6 +294,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
       .addOption(CONFIG)
       .option('--state-dir <dir>', 'where the store of the hub is; default: that of the configuration')
       .option('--broker <instance>', 'instead: those that the broker of this connector keeps')
+      .option('--async', 'instead: async calls of the bundled gateway; --state-dir is then that of the gateway')
       .option('--place <names...>', 'queues or topics there that hold them, where the configuration does not say')
       .option('--json', 'for machines')
   const chosen = (command: Command): Command =>

@@ -7,9 +7,10 @@ import type { HubConfig } from '../../hub/config.ts'
 import { requestHeadOptions } from '../../hub/options.ts'
 import { HttpInvoker } from '../../invoke/http-invoker.ts'
 import { HubError, formatSize, systemClock } from '../../sdk/index.ts'
-import type { HeldLetter, LetterBox } from '../../sdk/index.ts'
+import type { EventMessage, HeldLetter, LetterBox, Trigger } from '../../sdk/index.ts'
+import { VERSION } from '../../telemetry/version.ts'
 import { choiceOf, filterOf, openBox } from '../letter-places.ts'
-import type { ChoiceOptions, PlaceOptions } from '../letter-places.ts'
+import type { ChoiceOptions, OpenBox, PlaceOptions } from '../letter-places.ts'
 import { ratePerSecond, wholeNumber } from '../numbers.ts'
 import { EXIT, counted, paint, printable, sentence, table } from '../output.ts'
 import type { Output } from '../output.ts'
@@ -22,6 +23,8 @@ export interface RedriveOptions extends ChoiceOptions {
 }
 
 const TEXT_CHARS_MAX = 2000
+/** For the gateway to accept an async call. */
+const QUEUE_TIMEOUT_MS = 30_000
 /** Removals that are on their way at once. */
 const REMOVALS_MAX = 100
 
@@ -109,13 +112,13 @@ export async function redriveLetters(
   const { signal } = interrupted
   await using open = await openBox(options, output, env, signal)
   const { box, config } = open
-  const wiring = await open.wiring()
+  const triggerOf = options.async === true ? queuedAgain : await triggers(open)
   await using invokers = new Invokers(config)
   const report = await redrive(
     meantLetters(box, filter, signal),
     {
-      invokerOf: (source) => invokers.of(source),
-      triggerOf: (message) => wiring.instance(message.source)?.match(message)[0],
+      invokerOf: (source) => (options.async === true ? invokers.ofGateway() : invokers.of(source)),
+      triggerOf,
       perSecond,
       clock: systemClock,
       onEach: ({ id, letter: { function: name } }, problem) => {
@@ -179,6 +182,21 @@ async function countOnly(
   return interrupted.code ?? EXIT.ok
 }
 
+async function triggers(open: OpenBox): Promise<(message: EventMessage) => Trigger | undefined> {
+  const wiring = await open.wiring()
+  return (message) => wiring.instance(message.source)?.match(message)[0]
+}
+
+/** An async call goes back into its queue, with all of its retries and its callback. */
+function queuedAgain({ topic, target = topic }: EventMessage): Trigger {
+  const retry = { attempts: 0, codes: undefined, minWaitMs: 0, maxWaitMs: 0, jitter: 'none' } as const
+  return {
+    function: target,
+    pattern: topic,
+    settings: { mode: 'async', timeoutMs: QUEUE_TIMEOUT_MS, concurrency: 1, ordering: 'none', retry },
+  }
+}
+
 function sayRemoval({ removal }: LetterBox, { json }: PlaceOptions, output: Output): void {
   if (removal !== undefined && json !== true) output.write(`${printable(sentence(removal))}\n`)
 }
@@ -187,6 +205,7 @@ function sayRemoval({ removal }: LetterBox, { json }: PlaceOptions, output: Outp
 class Invokers implements AsyncDisposable {
   readonly #config: HubConfig
   readonly #bySource = new Map<string, HttpInvoker>()
+  #gateway: HttpInvoker | undefined
 
   constructor(config: HubConfig) {
     this.#config = config
@@ -204,8 +223,17 @@ class Invokers implements AsyncDisposable {
     return invoker
   }
 
+  /** For calls that have all of their headers. */
+  ofGateway(): HttpInvoker {
+    const { gateway } = this.#config.settings
+    const head = { gatewayUrl: gateway.url, connector: undefined, contentType: undefined, userAgent: `connector-hub/${VERSION}` } // prettier-ignore
+    this.#gateway ??= new HttpInvoker({ ...head, connectionsMax: 1, clock: systemClock })
+    return this.#gateway
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#bySource.values()].map((invoker) => invoker.close()))
+    await this.#gateway?.close()
   }
 }
 
