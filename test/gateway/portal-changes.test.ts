@@ -44,6 +44,10 @@ describe('what is deployed', () => {
     }))
       await form.locator(`[name=${name}]`).fill(value)
     await portal.picture('deploy')
+    await page.keyboard.press('Escape')
+    expect(rig.gateway.functions()).toEqual([])
+    // What was typed is there again.
+    await page.getByRole('button', { name: 'Deploy', exact: true }).click()
     await form.getByRole('button', { name: 'Deploy' }).click()
     await page.getByRole('heading', { name: 'greeter', exact: true }).waitFor()
     expect(rig.gateway.functions()).toMatchObject([
@@ -138,7 +142,7 @@ describe('what is deployed', () => {
     await using portal = await browser.open(rig)
     await openFunction(portal.page, 'cat')
     await portal.page.getByRole('button', { name: 'One replica less' }).click()
-    await portal.page.getByRole('alert').getByText('The gateway keeps cat at 1').waitFor()
+    await portal.page.getByRole('alert').getByText('cat stays at 1').waitFor()
     await portal.picture('limit')
     await portal.page.keyboard.press('Escape')
     await portal.page.locator('#notice').waitFor({ state: 'hidden' })

@@ -1,12 +1,15 @@
 // The portal in a real browser: the list, the keys, calls and their answers, and that what functions say is shown and never
 // obeyed.
 
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { Secret } from '../../src/sdk/index.ts'
 import { noChromium } from '../servers/chromium.ts'
 import { PortalBrowser, expectNoOverflow, invoke, openFunction } from './portal-browser.ts'
-import { nodeFunction, processFunction, startRig } from './rig.ts'
+import { FIXTURES, nodeFunction, processFunction, startRig } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 const MARKUP = '<script>window.obeyed = true</script><img src=x onerror="window.obeyed = true">'
@@ -240,6 +243,35 @@ describe('a call', () => {
     await invoke(portal.page, { path: '/large' })
     expect((await portal.page.locator('#answer-body > pre').textContent())?.length).toBe(300_000)
     expect(await portal.page.locator('#outcome').textContent()).toContain('400 kB')
+  })
+
+  test('an answer is shown while it still comes in, and can be stopped', async () => {
+    const { runtime: _, ...spec } = processFunction('parts', './two-parts.sh')
+    const goFile = join(rig.directory, 'go')
+    await rig.gateway.deploy({
+      ...spec,
+      envVars: { GO_FILE: goFile },
+      runtime: {
+        kind: 'process',
+        command: './two-parts.sh',
+        directory: join(FIXTURES, 'processes'),
+        mode: 'streaming',
+      },
+    })
+    await using portal = await browser.open(rig)
+    const { page } = portal
+    await openFunction(page, 'parts')
+    const send = page.getByRole('button', { name: 'Invoke', exact: true })
+    const body = page.locator('#answer-body > pre')
+    await send.click()
+    await expect.poll(() => body.textContent()).toBe('first\n')
+    await page.getByRole('button', { name: 'Stop' }).click()
+    await page.getByText('The answer broke off: stopped').waitFor()
+    await send.click()
+    await expect.poll(() => body.textContent()).toBe('first\n')
+    writeFileSync(goFile, '')
+    await expect.poll(() => body.textContent()).toBe('first\nsecond\n')
+    await rig.gateway.remove('parts')
   })
 
   test('an error of the platform is told from one of the function', async () => {

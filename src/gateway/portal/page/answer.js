@@ -42,19 +42,25 @@ export class AnswerView {
     list?.replaceChildren(...[...headers].flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]))
   }
 
-  /** What of the answer can be shown while it is still coming in. @param {Headers} headers @returns {(chunk: Uint8Array) => void} */
+  /** Shows it while it is still coming in, as far as it is text. @param {Headers} headers @returns {(chunk: Uint8Array) => void} */
   incoming(headers) {
     const type = headers.get('content-type') ?? ''
-    if (!TEXT.test(type)) return () => {}
-    const decoder = decoderOf(type)
+    if (type.startsWith('image/')) return () => {}
+    const decoder = TEXT.test(type) ? decoderOf(type) : new TextDecoder('utf-8', { fatal: true })
     const pre = make('pre')
     let room = SHOWN_CHARS_MAX
-    this.#body.replaceChildren(pre)
     return (chunk) => {
       if (room <= 0) return
-      const text = decoder.decode(chunk, { stream: true }).slice(0, room)
-      room -= text.length
-      pre.append(text)
+      try {
+        const text = decoder.decode(chunk, { stream: true }).slice(0, room)
+        if (decoder.fatal && text.includes('\0')) throw new Error('no text')
+        room -= text.length
+        pre.append(text)
+        if (!pre.isConnected) this.#body.replaceChildren(pre)
+      } catch {
+        room = 0
+        pre.remove()
+      }
     }
   }
 

@@ -15,6 +15,8 @@ export class DeployDialog {
   #error = byId('deploy-error')
   /** @type {FunctionStatus | undefined} */
   #before
+  /** What was typed for a new function and not sent is still there the next time. */
+  #hasDraft = false
   #done
 
   /** @param {(deployed: { name: string, namespace: string }) => void} done */
@@ -34,21 +36,26 @@ export class DeployDialog {
   open({ namespace, namespaces, before }) {
     this.#before = before
     this.#error.hidden = true
-    this.#form.reset()
     byId('deploy-title').textContent = before === undefined ? 'Deploy a function' : `Change ${before.name}`
     byId('deploy-send').textContent = before === undefined ? 'Deploy' : 'Deploy changes'
     this.#field('namespace').replaceChildren(...namespaces.map((one) => make('option', {}, one)))
     this.#field('namespace').value = namespace
     this.#field('namespace').disabled = before !== undefined
     this.#field('service').disabled = before !== undefined
+    if (before !== undefined || !this.#hasDraft) this.#fill(before)
+    this.#hasDraft = before === undefined
+    void this.#showSecrets()
+    this.#dialog.showModal()
+    this.#field(before === undefined ? 'service' : 'image').focus()
+  }
+
+  /** @param {FunctionStatus | undefined} before */
+  #fill(before) {
     this.#field('service').value = before?.name ?? ''
     this.#field('image').value = before?.image ?? ''
     this.#field('envProcess').value = before?.envProcess ?? ''
     this.#field('secrets').value = before?.secrets?.join(', ') ?? ''
     for (const name of MAPS) this.#field(name).value = pairLines(before?.[name])
-    void this.#showSecrets()
-    this.#dialog.showModal()
-    this.#field(before === undefined ? 'service' : 'image').focus()
   }
 
   /** @param {string} name */
@@ -95,6 +102,7 @@ export class DeployDialog {
     try {
       const deployment = this.#deployment()
       await deploy(deployment, this.#before === undefined)
+      this.#hasDraft = false
       this.#dialog.close()
       say(`Deployed ${deployment.service}.`)
       this.#done({ name: deployment.service, namespace: deployment.namespace })

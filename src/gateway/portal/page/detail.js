@@ -12,7 +12,7 @@ import { when } from './text.js'
 export const TABS = ['invoke', 'logs', 'settings']
 
 export class Detail {
-  #invocation = new Invocation()
+  #invocation
   #logs = new LogView()
   /** @type {FunctionStatus | undefined} */
   #shown
@@ -25,6 +25,7 @@ export class Detail {
   constructor({ onTab, refresh }) {
     this.#onTab = onTab
     this.#refresh = refresh
+    this.#invocation = new Invocation(refresh)
     for (const [index, name] of TABS.entries()) {
       const tab = byId(`tab-${name}`)
       tab.addEventListener('click', () => this.#choose(name))
@@ -108,7 +109,7 @@ export class Detail {
       const replicas = await scale(shown, wanted)
       const limits = 'com.openfaas.scale.min, .max and .zero'
       if (replicas === wanted) say(`${shown.name}: ${replicas} replicas wanted.`)
-      else complain(`The gateway keeps ${shown.name} at ${replicas}: its labels ${limits} set the limits.`)
+      else complain(`${shown.name} stays at ${replicas}: its labels ${limits} are the limits.`)
     } catch (error) {
       complain(error)
     }

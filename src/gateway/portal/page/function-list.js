@@ -112,7 +112,9 @@ export class FunctionList {
   #select() {
     const compare = ORDERS[this.#order] ?? (() => 0)
     this.#shown = this.#all
-      .filter(({ name, image }) => name.includes(this.#filter) || image.toLowerCase().includes(this.#filter))
+      .filter(
+        ({ name, image }) => name.toLowerCase().includes(this.#filter) || image.toLowerCase().includes(this.#filter),
+      )
       .sort((a, b) => compare(a, b) || NAMES.compare(a.name, b.name))
     this.#active = Math.min(this.#active, Math.max(0, this.#shown.length - 1))
     byId('nothing').hidden = this.#shown.length > 0 || this.#all.length === 0

@@ -22,7 +22,11 @@ export class Invocation {
   /** @type {AbortController | undefined} */
   #running
 
-  constructor() {
+  #answered
+
+  /** @param {() => void} answered its counts are others now */
+  constructor(answered) {
+    this.#answered = answered
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault()
       void this.#invoke()
@@ -121,6 +125,7 @@ export class Invocation {
       if (isCurrent()) this.#outcome('bad', 'No answer', [messageOf(error), duration(performance.now() - startedAt)])
     } finally {
       if (isCurrent()) this.#stop.hidden = true
+      this.#answered()
     }
   }
 

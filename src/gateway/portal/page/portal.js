@@ -115,8 +115,9 @@ function show() {
   byId('empty').hidden = functions.length > 0
   byId('rows').hidden = functions.length === 0
   list.update(functions)
-  const shown = functions.find((one) => one.name === detail.shown?.name)
-  if (shown === undefined || detail.shown === undefined) arrive()
+  const { name, namespace } = detail.shown ?? {}
+  const shown = functions.find((one) => one.name === name && one.namespace === namespace)
+  if (shown === undefined) arrive()
   else detail.update(shown)
 }
 
