@@ -86,7 +86,6 @@ export class Functions implements AsyncDisposable {
     if (deployed === undefined) return false
     this.#deployed.delete(deployed.fullName)
     this.#autoscaler.forget(deployed)
-    this.#retire(deployed.giveUpBefore())
     this.#retire(deployed)
     this.#options.listener.removed(deployed.fullName)
     return true
