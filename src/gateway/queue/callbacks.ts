@@ -16,6 +16,9 @@ export interface CallbacksOptions {
   /** Kept of each answer; a longer one is cut, and the log says so. */
   readonly responseBytesMax: number
   readonly userAgent: string
+  /** On their way at once, and bytes of their bodies; with more, no more calls are taken up. */
+  readonly pendingMax?: number
+  readonly pendingBytesMax?: number
   readonly log: (line: string) => void
 }
 
@@ -31,7 +34,6 @@ export interface FinishedCall {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
-/** On their way at once; with more, no more calls are taken up. */
 const PENDING_MAX = 1000
 const PENDING_BYTES_MAX = 128 * 1024 * 1024
 const REDIRECTS_MAX = 3
@@ -130,7 +132,8 @@ export class Callbacks implements Disposable {
   }
 
   get #hasRoom(): boolean {
-    return this.#pending < PENDING_MAX && this.#pendingBytes < PENDING_BYTES_MAX
+    const { pendingMax = PENDING_MAX, pendingBytesMax = PENDING_BYTES_MAX } = this.#options
+    return this.#pending < pendingMax && this.#pendingBytes < pendingBytesMax
   }
 
   #wake(): void {

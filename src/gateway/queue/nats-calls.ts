@@ -5,14 +5,18 @@ import { jetstream } from '@nats-io/jetstream'
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
 
 import type { DeadLetterSink } from '../../delivery/dead-letters.ts'
-import { HubError, errorText } from '../../sdk/index.ts'
+import { HubError, errorText, sleep } from '../../sdk/index.ts'
 import type { Clock } from '../../sdk/index.ts'
 import type { CallStore, DueCall, QueuedCall } from './call.ts'
 import { REQUEST_TIMEOUT_MS, connectNats } from './nats-connection.ts'
 import type { NatsLine } from './nats-connection.ts'
-import { NatsQueue, queuesAt, streamOf } from './nats-queue.ts'
+import { NatsQueue } from './nats-queue.ts'
+import { queuesAt, streamOf } from './nats-stream.ts'
 import { decodeRequest, encodeRequest } from './queue-request.ts'
 import type { NatsSettings } from './settings.ts'
+
+/** For the server to have read what was said last. */
+const FLUSH_MS = 1000
 
 export interface NatsCallsOptions {
   readonly nats: NatsSettings
@@ -46,7 +50,7 @@ export class NatsCalls implements CallStore {
   static async open(options: NatsCallsOptions): Promise<NatsCalls> {
     const line = await connectNats(options.nats, options.log)
     try {
-      const calls = new NatsCalls(options, line, await queuesAt(line))
+      const calls = new NatsCalls(options, line, await queuesAt(line.manager))
       await calls.#of(options.queueName)
       return calls
     } catch (error) {
@@ -103,7 +107,7 @@ export class NatsCalls implements CallStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#opened.values().map((queue) => queue.close()))
     // What was said last is still to be read by the server; a server that is away must not keep the process.
-    if (this.#line.isUp()) await this.#line.nats.flush().catch(() => undefined)
+    if (this.#line.isUp()) await Promise.race([this.#line.nats.flush(), sleep(this.#options.clock, FLUSH_MS)]).catch(() => undefined) // prettier-ignore
     await this.#line.nats.close()
   }
 

@@ -1,7 +1,6 @@
 // One queue as a work-queue stream of JetStream with a durable consumer, both as OpenFaaS names them (OpenFaaS contract,
 // queue-worker settings): pulls, shows signs of life for what it holds, settles. Owned by nats-calls.ts.
 
-import { AckPolicy, JetStreamApiCodes, JetStreamApiError, RetentionPolicy } from '@nats-io/jetstream'
 import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream'
 
 import { RepeatGuard, errorText, sleep } from '../../sdk/index.ts'
@@ -9,6 +8,7 @@ import type { Clock, ClockTimer, SettleResult, Settlement } from '../../sdk/inde
 import { eventOf } from './call.ts'
 import type { DueCall, QueuedCall } from './call.ts'
 import type { NatsLine } from './nats-connection.ts'
+import { DURABLE, deleteMessage, ensureQueue, findMessage, streamOf } from './nats-stream.ts'
 
 export interface NatsQueueOptions {
   readonly name: string
@@ -31,9 +31,6 @@ interface Entry {
   readonly withdrawn: AbortController
 }
 
-/** As OpenFaaS's queue-worker calls it. */
-const DURABLE = 'faas-workers'
-const CREATED = 'created by connector-hub'
 const NANOS = 1_000_000
 /** Signs of life within one ackWait. */
 const TOUCHES = 3
@@ -44,9 +41,6 @@ const PAUSE_MS = 1000
 const REMEMBERED_MAX = 10_000
 /** Places in the stream by call id, to cancel without searching. */
 const PLACES_MAX = 100_000
-/** When searching, asked for at once. */
-const SEARCHED_AT_ONCE = 50
-const SEARCHED_MAX = 20_000
 
 export class NatsQueue {
   readonly #options: NatsQueueOptions
@@ -59,6 +53,7 @@ export class NatsQueue {
   readonly #settled = new Set<string>()
   readonly #places = new Map<string, number>()
   readonly #problems: RepeatGuard
+  #search: Promise<number | undefined> = Promise.resolve(undefined)
   #touch: ClockTimer | undefined
   /** Of the reader, and of who pulls for it. */
   #wake: (() => void) | undefined
@@ -74,10 +69,10 @@ export class NatsQueue {
     this.#touchLater()
   }
 
-  /** Makes stream and consumer where they are missing, and leaves them as they are where they are not. Rejects with the client's error */
+  /** Rejects with the client's error. */
   static async open(options: NatsQueueOptions): Promise<NatsQueue> {
     const { line, name, ackWaitMs } = options
-    const ackWait = await ensure(line, name, ackWaitMs)
+    const ackWait = await ensureQueue(line.manager, name, ackWaitMs)
     const consumer = await line.manager.jetstream().consumers.get(streamOf(name), DURABLE)
     return new NatsQueue(options, consumer, ackWait)
   }
@@ -122,10 +117,17 @@ export class NatsQueue {
     }
     await Promise.all(held.map((entry) => this.#finish(entry)))
     if (held.length > 0) return held.length
+    const { line, name, decode } = this.#options
     const known = this.#places.get(callId)
-    if (known !== undefined && (await this.#delete(known))) return 1
-    const found = await this.#search(callId)
-    return found !== undefined && (await this.#delete(found)) ? 1 : 0
+    if (known !== undefined && (await deleteMessage(line.manager, name, known))) return 1
+    const search = (): Promise<number | undefined> =>
+      findMessage(line.manager, name, (data) => {
+        const call = decode(data)
+        return typeof call === 'object' && call.callId === callId
+      })
+    // One after the other: anybody may ask for ids that are not there.
+    const found = await (this.#search = this.#search.then(search, search))
+    return found !== undefined && (await deleteMessage(line.manager, name, found)) ? 1 : 0
   }
 
   /** At the server and not running here. Rejects with the client's error */
@@ -210,7 +212,7 @@ export class NatsQueue {
     const text = `The queue ${name} cannot be read from NATS: ${errorText(error)}`
     if (this.#problems.pass(text) !== undefined) log(text)
     await sleep(clock, PAUSE_MS, signal).catch(() => undefined)
-    if (!signal.aborted) await ensure(line, name, ackWaitMs).catch(() => undefined)
+    if (!signal.aborted) await ensureQueue(line.manager, name, ackWaitMs).catch(() => undefined)
   }
 
   // ── settling ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,79 +264,6 @@ export class NatsQueue {
       this.#touchLater()
     })
   }
-
-  // ── cancelling what is at the server ───────────────────────────────────────────────────────────────────────────
-
-  async #delete(sequence: number): Promise<boolean> {
-    const { line, name } = this.#options
-    try {
-      return await line.manager.streams.deleteMessage(streamOf(name), sequence)
-    } catch (error) {
-      // Finished by another worker, or already deleted.
-      if (error instanceof JetStreamApiError) return false
-      throw error
-    }
-  }
-
-  /** The place of a call that another process has queued; the newest calls only where there are very many. */
-  async #search(callId: string): Promise<number | undefined> {
-    const { line, name, decode } = this.#options
-    const { streams } = line.manager
-    const { state } = await streams.info(streamOf(name))
-    if (state.messages === 0) return undefined
-    const first = Math.max(state.first_seq, state.last_seq - SEARCHED_MAX)
-    for (let from = first; from <= state.last_seq; from += SEARCHED_AT_ONCE) {
-      const count = Math.min(SEARCHED_AT_ONCE, state.last_seq - from + 1)
-      const sequences = Array.from({ length: count }, (_, index) => from + index)
-      const found = await Promise.all(sequences.map(async (seq) => {
-        const stored = await streams.getMessage(streamOf(name), { seq })
-        const call = stored === null ? undefined : decode(stored.data)
-        return typeof call === 'object' && call.callId === callId
-      })) // prettier-ignore
-      const at = found.indexOf(true)
-      if (at !== -1) return from + at
-    }
-    return undefined
-  }
-}
-
-export function streamOf(queue: string): string {
-  return `OF_${queue}`
-}
-
-/** The queues whose streams were made by a gateway like this one. */
-export async function queuesAt({ manager }: NatsLine): Promise<string[]> {
-  const queues: string[] = []
-  for await (const { config } of manager.streams.list())
-    if (config.description === CREATED && config.name.startsWith('OF_')) queues.push(config.name.slice('OF_'.length))
-  return queues
-}
-
-/** @returns how long the server waits for a sign of life, in milliseconds */
-async function ensure({ manager }: NatsLine, queue: string, ackWaitMs: number): Promise<number> {
-  const stream = streamOf(queue)
-  const subjects = [queue]
-  await manager.streams.info(stream).catch(async (error: unknown) => {
-    if (!isMissing(error)) throw error
-    await manager.streams.add({ name: stream, subjects, retention: RetentionPolicy.Workqueue, description: CREATED })
-  })
-  const { config } = await manager.consumers.info(stream, DURABLE).catch(async (error: unknown) => {
-    if (!isMissing(error)) throw error
-    return await manager.consumers.add(stream, {
-      durable_name: DURABLE,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: ackWaitMs * NANOS,
-      max_deliver: -1,
-      // Calls that wait for a retry count, too; each worker bounds itself by what it pulls.
-      max_ack_pending: -1,
-    })
-  })
-  return (config.ack_wait ?? ackWaitMs * NANOS) / NANOS
-}
-
-function isMissing(error: unknown): boolean {
-  const { ConsumerNotFound, StreamNotFound } = JetStreamApiCodes
-  return error instanceof JetStreamApiError && (error.code === ConsumerNotFound || error.code === StreamNotFound)
 }
 
 /** The time, because a stream that is made anew counts from 1 again. */
