@@ -349,6 +349,8 @@ describe('with basic auth on', () => {
     })
     await using portal = await browser.open(closed, { httpCredentials: credentials })
     await openFunction(portal.page, 'shows')
+    await invoke(portal.page, { path: '/asks' })
+    expect(await portal.page.locator('#answer-body').textContent()).toBe('who are you?')
     await invoke(portal.page, { path: '/who' })
     const seen = JSON.parse((await portal.page.locator('#answer-body > pre').textContent()) ?? '') as {
       headers: object
