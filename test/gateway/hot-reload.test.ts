@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
 import { isAlive, nodeFunction, open, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
+import { findExecutable } from '../servers/process.ts'
 
 /** A function in a folder of its own, to be edited. */
 class Edited implements Disposable {
@@ -19,7 +20,11 @@ class Edited implements Disposable {
   }
 
   get spec(): FunctionSpec {
-    return { ...nodeFunction('edited', ''), runtime: { kind: 'node', handler: this.folder } }
+    return this.specOf({ kind: 'node', handler: this.folder })
+  }
+
+  specOf(runtime: FunctionSpec['runtime']): FunctionSpec {
+    return { ...nodeFunction('edited', ''), runtime }
   }
 
   write(name: string, text: string): void {
@@ -139,6 +144,32 @@ module.exports = async (event) => {
     for (let edit = 2; edit <= 5; edit += 1) edited.write('handler.js', answers(String(edit)))
     await callsUntil(rig, '5')
     expect(await call(rig)).toEqual([200, '5'])
+  })
+
+  test('serves an edited Python handler, and keeps it when the next one does not load', async (context) => {
+    context.skip(findExecutable('python3') === undefined, 'no python3')
+    const python = (text: string): string => `def handle(event, context):\n    return {"body": "${text}"}\n`
+    using edited = new Edited({ 'handler.py': python('one') })
+    await using rig = await startRig([edited.specOf({ kind: 'python', handler: edited.folder })], { hotReload: true })
+    expect(await call(rig)).toEqual([200, 'one'])
+    edited.writeByRenaming('handler.py', python('two'))
+    expect(await callsUntil(rig, 'two')).toEqual(['200 one'])
+    edited.write('handler.py', 'def handle(event, context)\n    return None\n')
+    await until('it was said', () => said(rig, /^handler\.py changed and does not load: the code from before runs on$/))
+    expect(await call(rig)).toEqual([200, 'two'])
+  })
+
+  test('starts a server beside the one before, which ends once its calls have ended', async () => {
+    const server = (text: string): string => `require('node:http').createServer((request, response) => response.end('${text}')).listen(process.env.PORT, '127.0.0.1')` // prettier-ignore
+    using edited = new Edited({ 'server.cjs': server('one') })
+    const runtime = { kind: 'server', command: `${process.execPath} server.cjs`, directory: edited.folder, url: 'http://127.0.0.1:0' } as const // prettier-ignore
+    await using rig = await startRig([edited.specOf(runtime)], { hotReload: true })
+    expect(await call(rig)).toEqual([200, 'one'])
+    edited.write('server.cjs', server('two'))
+    expect(await callsUntil(rig, 'two')).toEqual(['200 one'])
+    edited.write('server.cjs', 'process.exit(3)')
+    await until('it was said', () => said(rig, /^server\.cjs changed and does not load: the code from before runs on$/))
+    expect(await call(rig)).toEqual([200, 'two'])
   })
 
   test('is not done unless it is asked for', async () => {

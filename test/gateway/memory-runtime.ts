@@ -15,9 +15,10 @@ export class MemoryRuntime implements FunctionRuntime {
     this.pids = [4711]
   }
 
-  async warm(): Promise<void> {
+  async warm(): Promise<boolean> {
     this.starts += 1
     await this.onStart()
+    return true
   }
 
   async call(_request: RuntimeRequest): Promise<RuntimeAnswer> {

@@ -99,8 +99,11 @@ export class HttpFunction implements FunctionRuntime {
     return pid === undefined ? [] : [pid]
   }
 
-  async warm(): Promise<void> {
-    await this.#process().catch(() => undefined)
+  async warm(): Promise<boolean> {
+    return await this.#process().then(
+      () => true,
+      () => false,
+    )
   }
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {

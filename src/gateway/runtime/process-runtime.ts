@@ -73,7 +73,9 @@ export class ProcessRuntime implements FunctionRuntime {
     return Array.from(this.#children, ({ pid }) => pid).filter((pid) => pid !== undefined)
   }
 
-  async warm(): Promise<void> {}
+  async warm(): Promise<boolean> {
+    return true
+  }
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
     const { mode } = this.#options

@@ -35,7 +35,8 @@ export function startReloading(options: StartOptions & { readonly clock: Clock }
 
 /** Undefined: each call finds what is there at its time. */
 function loadedFrom(runtime: RuntimeSpec): string | undefined {
-  return runtime.kind === 'node' || runtime.kind === 'python' ? runtime.handler : undefined
+  if (runtime.kind === 'node' || runtime.kind === 'python') return runtime.handler
+  return runtime.kind === 'server' ? runtime.directory : undefined
 }
 
 export class ReloadingRuntime implements FunctionRuntime {
@@ -69,8 +70,8 @@ export class ReloadingRuntime implements FunctionRuntime {
     return [...this.#generations].flatMap(({ runtime }) => runtime.pids ?? [])
   }
 
-  async warm(): Promise<void> {
-    await this.#current.runtime.warm()
+  async warm(): Promise<boolean> {
+    return await this.#current.runtime.warm()
   }
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
@@ -133,9 +134,9 @@ export class ReloadingRuntime implements FunctionRuntime {
       watchdog: (line) => log.watchdog(line),
       lifecycle: (line) => (held === undefined ? log.lifecycle(line) : held.push(line)),
     })
-    await next.runtime.warm()
+    const isLoaded = await next.runtime.warm()
     if (this.#isClosed) return
-    if ((next.runtime.pids ?? []).length === 0) {
+    if (!isLoaded) {
       log.lifecycle(`${files} changed and does not load: the code from before runs on`)
       await this.#end(next)
       return

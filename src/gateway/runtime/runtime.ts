@@ -43,8 +43,8 @@ export interface FunctionRuntime extends AsyncDisposable {
   readonly pids?: readonly number[]
   /** @throws RuntimeFailure */
   call(request: RuntimeRequest): Promise<RuntimeAnswer>
-  /** Starts what a first call would have to wait for. Never rejects; a failure shows in the log and at the call. */
-  warm(): Promise<void>
+  /** Starts what a first call would have to wait for. False when it cannot; why shows in the log, and at the call. Never rejects. */
+  warm(): Promise<boolean>
 }
 
 /** Where a replica's lines go. */

@@ -56,7 +56,9 @@ export class StaticRuntime implements FunctionRuntime {
     this.#directory = directory
   }
 
-  async warm(): Promise<void> {}
+  async warm(): Promise<boolean> {
+    return true
+  }
 
   async call(request: RuntimeRequest): Promise<RuntimeAnswer> {
     const startedAt = performance.now()

@@ -39,7 +39,9 @@ export class UpstreamRuntime implements FunctionRuntime {
     this.#authorization = credentials === ':' ? undefined : `Basic ${Buffer.from(credentials).toString('base64')}`
   }
 
-  async warm(): Promise<void> {}
+  async warm(): Promise<boolean> {
+    return true
+  }
 
   call(request: RuntimeRequest): Promise<RuntimeAnswer> {
     return forward(request, {
