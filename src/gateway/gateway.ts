@@ -75,6 +75,8 @@ export interface GatewayOptions {
   readonly scaleFromZero?: boolean
   /** A log line for each call with where it is sent. Default: no. */
   readonly writeRequestUri?: boolean
+  /** For running calls to end when the gateway is closed; what runs longer is cut. Default: 5 s. */
+  readonly drainMs?: number
   /** A function's changed code is loaded and takes over, without a deployment; running calls are not cut. Default: no. */
   readonly hotReload?: boolean
   readonly log: GatewayLog
@@ -174,8 +176,8 @@ class LocalGateway implements Gateway {
       log: (spec, line) => this.#lifecycle(spec, spec.name, line),
       listener: this.#metrics,
     })
-    this.#system = this.#systemParts()
     this.#invocation = this.#invocationOptions()
+    this.#system = this.#systemParts()
     this.#server = this.#createServer()
   }
 
@@ -249,7 +251,7 @@ class LocalGateway implements Gateway {
     this.#logBook[Symbol.dispose]()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS)
+    const deadline = setTimeout(() => this.#server.closeAllConnections(), this.#options.drainMs ?? CLOSE_MS)
     await closed
     clearTimeout(deadline)
     await this.#metricsServer?.[Symbol.asyncDispose]()
@@ -284,7 +286,15 @@ class LocalGateway implements Gateway {
       images: images ?? new Images({ directory: process.cwd() }),
       log,
     })
-    return { ...shared, deployments, metrics: this.#metrics, usage: new UsageMeter(), clock: this.#clock, auth }
+    return {
+      ...shared,
+      deployments,
+      metrics: this.#metrics,
+      usage: new UsageMeter(),
+      clock: this.#clock,
+      auth,
+      writeTimeoutMs: this.#invocation.writeTimeoutMs,
+    }
   }
 
   #start(spec: FunctionSpec, instance: string): FunctionRuntime {

@@ -33,6 +33,8 @@ const HANDLERS: readonly (readonly [file: string, kind: 'node' | 'python'])[] = 
   ['handler.ts', 'node'],
   ['handler.py', 'python'],
 ]
+/** As images are named; `..` is none. */
+const FOLDER_NAME = /^[a-z0-9][a-z0-9._-]*$/i
 /** A server in mode http whose address nobody states is told a free port. */
 const UPSTREAM_URL = 'http://127.0.0.1:0'
 /** The languages whose templates run on the classic watchdog: a process per call. */
@@ -65,11 +67,14 @@ export class Images {
     if (source?.handler !== undefined && kind !== undefined)
       return { kind, handler: source.handler, ...(CLASSIC_LANG.test(source.lang ?? '') ? { classic: true } : {}) }
     if (upstream === undefined) return problemOf(image, source)
-    return URL.canParse(upstream) ? { kind: 'upstream', url: upstream } : `upstream_url ${upstream} is not a URL`
+    return isHttpUrl(upstream) ? { kind: 'upstream', url: upstream } : notHttp(upstream)
   }
 
+  /** Of the image's own name, without registry, tag and digest. */
   #folderOf(image: string): ImageSource | undefined {
-    const handler = join(this.#directory, basename(image).replace(/[:@].*$/, ''))
+    const name = basename(image).replace(/[:@].*$/, '')
+    if (!FOLDER_NAME.test(name)) return undefined
+    const handler = join(this.#directory, name)
     return HANDLERS.some(([file]) => existsSync(join(handler, file))) ? { lang: undefined, handler } : undefined
   }
 }
@@ -82,7 +87,7 @@ function commandRuntime(
 ): RuntimeSpec | string {
   if (mode === 'http') {
     const url = upstream ?? UPSTREAM_URL
-    return URL.canParse(url) ? { kind: 'server', command, directory, url } : `upstream_url ${url} is not a URL`
+    return isHttpUrl(url) ? { kind: 'server', command, directory, url } : notHttp(url)
   }
   return {
     kind: 'process',
@@ -90,6 +95,14 @@ function commandRuntime(
     directory,
     mode: mode === 'streaming' || mode === 'serializing' ? mode : 'classic',
   }
+}
+
+function isHttpUrl(text: string): boolean {
+  return ['http:', 'https:'].includes(URL.parse(text)?.protocol ?? '')
+}
+
+function notHttp(text: string): string {
+  return `upstream_url ${text} is not an http or https URL`
 }
 
 function handlerKind({ lang, handler }: ImageSource): 'node' | 'python' | undefined {

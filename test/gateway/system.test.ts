@@ -7,7 +7,29 @@ import { nodeFunction, processFunction, startRig } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 const RIGHT = `Basic ${Buffer.from('admin:pass:word').toString('base64')}`
-const SYSTEM = ['/system/functions', '/system/function/answers', '/system/namespaces', '/system/info']
+const SYSTEM = [
+  '/system/functions',
+  '/system/function/answers',
+  '/system/namespaces',
+  '/system/namespace/openfaas-fn',
+  '/system/secrets',
+  '/system/logs?name=answers',
+  '/system/info',
+  '/system/telemetry',
+]
+const WRITES = [
+  ['POST', '/system/functions'],
+  ['PUT', '/system/functions'],
+  ['DELETE', '/system/functions'],
+  ['POST', '/system/scale-function/answers'],
+  ['POST', '/system/namespace/'],
+  ['PUT', '/system/namespace/openfaas-fn'],
+  ['DELETE', '/system/namespace/openfaas-fn'],
+  ['POST', '/system/secrets'],
+  ['PUT', '/system/secrets'],
+  ['DELETE', '/system/secrets'],
+  ['POST', '/system/alert'],
+] as const
 
 let rig: Rig
 
@@ -54,6 +76,12 @@ describe('basic auth', () => {
       expect(answer.headers['www-authenticate']).toBe('Basic realm="Restricted"')
       expect(answer.headers['content-type']).toMatch(/^text\/plain/)
     }
+  })
+
+  test.each(WRITES)('without it, %s %s is a 401 too, whatever is sent', async (method, path) => {
+    for (const body of ['{"functionName":"answers","name":"openfaas-fn"}', 'no JSON'])
+      expect(await rig.call(path, { method, body })).toMatchObject({ status: 401, text: 'invalid credentials' })
+    expect((await rig.call('/function/answers/text')).status).toBe(200)
   })
 
   test('invocations, async calls and health need none', async () => {

@@ -20,6 +20,8 @@ export interface SystemParts {
   /** Namespace of requests that name none. */
   readonly namespace: string
   readonly auth: Credentials | undefined
+  /** From the end of a request's headers to the end of its answer; then its connection is cut. */
+  readonly writeTimeoutMs: number
 }
 
 export interface SystemCall extends SystemParts {

@@ -23,20 +23,25 @@ interface LogQuery {
 const LOOK_BACK_MS = 5 * 60_000
 /** Written at a time; a reader has at most so many on their way to it. */
 const PAGE_LINES = 256
+/** Who follows is sent a proper end before the connection is cut: so long before, or at half the time where that is later. */
+const END_BEFORE_CUT_MS = 1000
 /** As Go reads a boolean. */
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
-/** Resolves when the last line is sent, or the reader is gone. */
+/** Resolves when the last line is sent, the reader is gone, or the time of an answer is over. */
 export async function logs(call: SystemCall): Promise<void> {
-  const { response, logBook, functions } = call
+  const { response, logBook, functions, clock, writeTimeoutMs } = call
   const query = readQuery(call)
   const fullName = `${query.name}.${query.namespace}`
   if (!logBook.has(fullName) && functions.find(fullName) === undefined)
     throw new Refused(500, 'function log request failed')
   response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
   response.flushHeaders()
-  await new LogWriter(response, logBook, query).run()
+  const writer = new LogWriter(response, logBook, query)
+  const end = clock.after(Math.max(writeTimeoutMs - END_BEFORE_CUT_MS, writeTimeoutMs / 2), () => writer.end())
+  await writer.run()
+  end.cancel()
   response.end()
 }
 
@@ -64,7 +69,7 @@ class LogWriter {
   readonly #book: LogBook
   readonly #query: LogQuery
   readonly #fullName: string
-  #isGone = false
+  #isOver = false
   #wake: () => void = () => {}
 
   constructor(response: ServerResponse, book: LogBook, query: LogQuery) {
@@ -74,12 +79,15 @@ class LogWriter {
     this.#fullName = `${query.name}.${query.namespace}`
   }
 
+  /** Lets `run` resolve with what it is about to send. */
+  end(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+
   async run(): Promise<void> {
     const wake = (): void => this.#wake()
-    const leave = (): void => {
-      this.#isGone = true
-      wake()
-    }
+    const leave = (): void => this.end()
     // Before the first look, so that no line is between the two.
     const unfollow = this.#query.follow ? this.#book.follow(this.#fullName, wake) : undefined
     this.#response.once('close', leave).on('drain', wake)
@@ -94,7 +102,7 @@ class LogWriter {
   async #copy(): Promise<void> {
     const { sinceMs, tail, follow } = this.#query
     let position = this.#book.startOf(this.#fullName, sinceMs, tail, (line) => this.#isAsked(line))
-    while (!this.#isGone && !this.#book.isClosed) {
+    while (!this.#isOver && !this.#book.isClosed) {
       const { lines, next, missed } = this.#book.read(this.#fullName, position, PAGE_LINES)
       position = next
       if (lines.length === 0 && missed === 0) {
@@ -105,7 +113,7 @@ class LogWriter {
       const shown = lines.filter((line) => this.#isAsked(line)).map((line) => this.#entry(line))
       if (missed > 0) shown.unshift(this.#left(missed, lines[0]))
       if (shown.length > 0) this.#response.write(shown.join(''))
-      while (this.#response.writableNeedDrain && !this.#isGone) await this.#woken()
+      while (this.#response.writableNeedDrain && !this.#isOver) await this.#woken()
     }
   }
 

@@ -94,6 +94,13 @@ describe('what clients send besides', () => {
   })
 })
 
+test('what is nested however deep where nobody looks is fine', async () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  const body = `{"service":"deep","image":"x","envProcess":"cat","other":${deep}}`
+  expect((await api.post('/system/functions', body)).status).toBe(202)
+  expect((await api.delete('/system/functions', { functionName: 'deep' })).status).toBe(202)
+})
+
 describe('refused with a 400', () => {
   const good = { service: 'fine', image: 'fine:1', envProcess: 'cat' }
   const long = 'a'.repeat(64)

@@ -186,6 +186,17 @@ describe('who follows', () => {
     response.destroy()
   })
 
+  test('is sent a proper end before the time of an answer is over', async () => {
+    const clock = new ManualClock()
+    await using rig = await startRig([PRINTER], { clock, upstreamTimeoutMs: 60_000 })
+    const { response } = await follow(rig, 'name=printer&follow=true')
+    const ended = new Promise((resolve) => response.once('end', () => resolve('ended')).once('error', resolve))
+    await until('it waits', () => clock.pending > 0)
+    await clock.advance(64_000)
+    expect(await ended).toBe('ended')
+    expect(response.complete).toBe(true)
+  })
+
   test('ends when the gateway closes', async () => {
     const rig = await startRig([PRINTER])
     const { response } = await follow(rig, 'name=printer&follow=true')
