@@ -1,13 +1,16 @@
 // The portal in a real browser: the list, the keys, calls and their answers, and that what functions say is shown and never
 // obeyed.
 
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { Secret } from '../../src/sdk/index.ts'
 import { noChromium } from '../servers/chromium.ts'
+import { findExecutable } from '../servers/process.ts'
 import { PortalBrowser, expectNoOverflow, invoke, openFunction } from './portal-browser.ts'
 import { FIXTURES, nodeFunction, processFunction, startRig } from './rig.ts'
 import type { Rig } from './rig.ts'
@@ -39,8 +42,7 @@ describe('the list', () => {
   test('shows each function with its state, image, replicas and calls, and follows them', async () => {
     await using own = await startRig([processFunction('cat', 'cat'), processFunction('wc', 'wc -l')])
     await using portal = await browser.open(own)
-    const row = portal.page.getByRole('option', { name: /^cat,/ })
-    expect(await row.getAttribute('aria-label')).toBe('cat, Ready, 1 of 1 replicas, 0 calls')
+    await portal.page.getByRole('option', { name: 'cat, Ready, 1 of 1 replicas, 0 calls' }).waitFor()
     expect(await portal.page.locator('#count').textContent()).toBe('2 functions')
     await own.call('/function/cat', { body: 'x' })
     await portal.page.getByRole('option', { name: 'cat, Ready, 1 of 1 replicas, 1 calls' }).waitFor()
@@ -110,6 +112,16 @@ describe('the list', () => {
     )
     expect(await portal.page.locator('#empty-curl').textContent()).toContain(`${address}/system/functions`)
     await portal.picture('empty-dark')
+  })
+
+  test('its curl commands deploy and invoke one', async (context) => {
+    if (findExecutable('curl') === undefined) context.skip('no curl on the PATH')
+    await using empty = await startRig([])
+    await using portal = await browser.open(empty)
+    const commands = (await portal.page.locator('#empty-curl').textContent()) ?? ''
+    const { stdout } = await promisify(execFile)('sh', ['-ec', commands])
+    expect(stdout).toBe('hi')
+    await portal.page.getByRole('option', { name: /^hello, Ready/ }).waitFor()
   })
 
   test('a gateway that is gone is named, and what was known stays', async () => {

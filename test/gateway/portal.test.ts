@@ -96,11 +96,11 @@ describe('the page', () => {
     expect(named).toEqual(new Set(FILES.filter((name) => name.endsWith('.js'))))
   })
 
-  test('all of it takes less than 40 kB on its way', async () => {
+  test('all of it takes less than 30 kB on its way', async () => {
     let bytes = 0
     for (const name of ['', ...FILES])
       bytes += (await rig.call(`/ui/${name}`, { headers: { 'Accept-Encoding': 'gzip, br' } })).body.byteLength
-    expect(bytes).toBeLessThan(40_000)
+    expect(bytes).toBeLessThan(30_000)
   })
 })
 

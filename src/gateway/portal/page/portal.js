@@ -204,7 +204,7 @@ function showFirstSteps() {
     'echo hi | faas-cli invoke hello',
   ]
   const curl = [
-    `curl --json '{"service":"hello","image":"local/hello","envProcess":"cat"}' \\`,
+    `curl --data '{"service":"hello","image":"local/hello","envProcess":"cat"}' \\`,
     `  ${gateway}/system/functions`,
     `curl --data hi ${gateway}/function/hello`,
   ]
