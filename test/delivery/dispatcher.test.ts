@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 
 import { GatewayGate } from '../../src/invoke/gateway-gate.ts'
+import { HubError } from '../../src/sdk/index.ts'
 import type { EventFilter } from '../../src/sdk/index.ts'
-import { Rig, UNREACHABLE, answered, message, trigger } from './rig.ts'
+import { Rig, SETTINGS, UNREACHABLE, answered, message, trigger } from './rig.ts'
 
 /** A gate that the test opens: its probe is never made, because the test's clock stands still. */
 class TestGate extends GatewayGate {
@@ -87,6 +88,19 @@ describe('settling', () => {
     expect(rig.invoker.started[0]?.responseBytesMax).toBe(100)
     expect(Buffer.from(result?.body ?? []).toString()).toBe('abc')
     expect(result).toMatchObject({ function: 'a', status: 200, headers: ['x-a', '1'], retries: 0, retriesMax: 2 })
+  })
+
+  test('hands back 503 and nothing else for a function that could not be reached to the end', async () => {
+    const rig = new Rig()
+    const error = new HubError('HUB_INVOKE_INTERRUPTED', 'the connection broke')
+    rig.invoker.script = () => ({ kind: 'interrupted', error, durationMs: 5 })
+    rig.triggers = () => [trigger('a', { retry: { ...SETTINGS.retry, attempts: 0 } })]
+    void rig.run()
+    rig.push(message('1'), { responseBytesMax: 3 })
+    await rig.rest()
+    expect(rig.settled[0]?.results).toEqual([
+      { function: 'a', status: 503, headers: [], body: new Uint8Array(0), durationMs: 5, retries: 0, retriesMax: 0 },
+    ])
   })
 
   test('hands back no answer for a function whose filter left the event out', async () => {

@@ -1,6 +1,10 @@
 // Async calls kept at NATS JetStream, against a real server: what OpenFaaS's own gateways and workers see of them, what is
 // lost when a server or a worker goes away, and what is cancelled.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import { AckPolicy, RetentionPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { JetStreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
@@ -11,10 +15,11 @@ import { SqliteDeadLetters } from '../../src/delivery/dead-letters.ts'
 import type { QueueSettings } from '../../src/gateway/queue/settings.ts'
 import { natsSettings } from '../../src/gateway/queue/settings.ts'
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
+import { CliProcess } from '../cli/cli.ts'
 import { noNats, startNats } from '../servers/nats.ts'
 import type { NatsServer } from '../servers/nats.ts'
 import { startReceiver } from './receiver.ts'
-import { nodeFunction, processFunction, startRig, until } from './rig.ts'
+import { call, nodeFunction, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 const missing = await noNats()
@@ -118,6 +123,17 @@ describe('OpenFaaS’s own parts find', () => {
       { function: '', reason: 'it is no async call: it is not JSON', message: { id: 'faas-request@1', body: new Uint8Array(Buffer.from('not JSON')) } }, // prettier-ignore
     ])
   })
+})
+
+test('one setting of the environment is enough', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'nats-queue-'))
+  const env = { faas_nats_address: '127.0.0.1', faas_nats_port: String(server.port), faas_nats_channel: 'other' }
+  await using gateway = new CliProcess(['gateway', '--port', '0', '--state-dir', stateDir], { env, cwd: stateDir })
+  const [, address = ''] = await gateway.says(/gateway +(http:\S+)/)
+  const answer = await call(address, '/async-function/nobody', { method: 'POST', headers: { 'X-Call-Id': 'mine' } })
+  expect([answer.status, await messages('OF_other')]).toEqual([202, 1])
+  await gateway[Symbol.asyncDispose]()
+  rmSync(stateDir, { recursive: true })
 })
 
 test('a queue by annotation is a stream of its own', async () => {
