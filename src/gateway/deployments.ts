@@ -1,6 +1,7 @@
 // Changes to what is deployed: functions, namespaces and secrets, one after the other, durable before they are answered, and
 // the same again after a restart. Used by the system routes and by the gateway's own `deploy` for stack files.
 
+import type { Clock } from '../sdk/index.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import type { DeployedFunction, Functions } from './functions.ts'
 import type { DeploymentStore, Namespace } from './deployment-store.ts'
@@ -18,6 +19,7 @@ export interface DeploymentsOptions {
   readonly images: Images
   readonly logBook: LogBook
   readonly log: GatewayLog
+  readonly clock: Clock
   /** Always there. */
   readonly namespace: string
 }
@@ -223,7 +225,7 @@ export class Deployments {
   }
 
   async #deploy(deployment: Deployment): Promise<void> {
-    const { store, mounts, images } = this.#options
+    const { functions, store, mounts, images, clock } = this.#options
     const { namespace } = deployment
     this.#requireNamespace(namespace, 400)
     const missing = deployment.secrets.find((secret) => !mounts.secrets.has(namespace, secret))
@@ -233,10 +235,10 @@ export class Deployments {
     if (this.#stored.size >= FUNCTIONS_MAX && !this.#stored.has(nameOf(deployment)))
       throw new Refused(400, `there are ${FUNCTIONS_MAX} functions already`)
     const spec = { ...deployment, runtime }
-    this.#start(spec)
-    const { createdAt } = this.#require(nameOf(spec))
+    const createdAt = functions.find(nameOf(spec))?.createdAt ?? new Date(clock.now()).toISOString()
     await store.putFunction({ spec, createdAt, replicas: undefined })
     this.#stored.add(nameOf(spec))
+    this.#start(spec, createdAt)
   }
 
   #start(spec: FunctionSpec, createdAt?: string): void {

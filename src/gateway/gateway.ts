@@ -65,6 +65,8 @@ export interface GatewayOptions {
   readonly upstreamTimeoutMs?: number
   /** Of `/async-function/`; what is left out is QUEUE_DEFAULTS. */
   readonly queue?: Partial<QueueSettings>
+  /** Async calls are accepted and do not run before `startQueue`: for functions that are deployed first. Default: no. */
+  readonly holdsQueue?: boolean
   /** For a whole request to arrive, and for an idle connection to say something: default 5 s above a call. */
   readonly readTimeoutMs?: number
   /** From the end of a request's headers to the end of its answer, streams included: default 5 s above a call. */
@@ -108,6 +110,8 @@ export interface Gateway extends AsyncDisposable {
   warm(name: string): Promise<void>
   /** Async calls accepted and not finished; of those that are kept at NATS only what this process holds. */
   readonly queueLength: number
+  /** Runs async calls, those first that an earlier process has left. Needed after `holdsQueue` only. Idempotent. */
+  startQueue(): void
   /** Stops listening, lets running calls end shortly, ends every function. Queued calls stay. Idempotent. */
   close(): Promise<void>
 }
@@ -119,6 +123,7 @@ const BEYOND_UPSTREAM_MS = 5000
 const COLD_START_MS = 100_000
 const HEADERS_TIMEOUT_MS = 20_000
 const CLOSE_MS = 5000
+const SWEEP_MS = 50
 const SHARED_SECRETS_DIRECTORY = '/var/openfaas/secrets'
 
 /** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE; HUB_SOURCE_* where async calls are kept at NATS */
@@ -158,12 +163,12 @@ class LocalGateway implements Gateway {
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
     makeStateDirectory(options.stateDir)
     this.#deploymentStore = new DeploymentStore(join(options.stateDir, 'deployments.db'))
+    this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#mounts = new SecretMounts({
       store: new SecretStore(join(options.stateDir, 'secrets')),
-      directory: join(options.stateDir, 'function-secrets'),
+      directory: join(this.#socketDirectory, 'secrets'),
       sharedDirectory: options.sharedSecretsDirectory ?? SHARED_SECRETS_DIRECTORY,
     })
-    this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#reaper = new Reaper(this.#socketDirectory)
     this.#logBook = new LogBook({ clock: this.#clock })
     this.#metrics = new GatewayMetrics(() => this.#functions.all)
@@ -191,7 +196,7 @@ class LocalGateway implements Gateway {
     this.#address = `http://${bound}`
     if (metricsPort !== undefined)
       this.#metricsServer = await startMetricsServer(this.#metrics.registry, host, metricsPort)
-    this.#calls.start(this.#address)
+    if (this.#options.holdsQueue !== true) this.startQueue()
   }
 
   get address(): string {
@@ -204,6 +209,10 @@ class LocalGateway implements Gateway {
 
   get queueLength(): number {
     return this.#calls?.length ?? 0
+  }
+
+  startQueue(): void {
+    this.#calls?.start(this.#address)
   }
 
   async deploy(spec: FunctionSpec): Promise<void> {
@@ -251,9 +260,12 @@ class LocalGateway implements Gateway {
     this.#logBook[Symbol.dispose]()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
+    // A connection whose last call has ended waits for another one that nobody should make.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), SWEEP_MS)
     const deadline = setTimeout(() => this.#server.closeAllConnections(), this.#options.drainMs ?? CLOSE_MS)
     await closed
     clearTimeout(deadline)
+    clearInterval(sweep)
     await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
     this.#deploymentStore[Symbol.dispose]()
@@ -278,7 +290,7 @@ class LocalGateway implements Gateway {
 
   #systemParts(): SystemParts {
     const { namespace, auth, images, log } = this.#options
-    const shared = { functions: this.#functions, logBook: this.#logBook, namespace }
+    const shared = { functions: this.#functions, logBook: this.#logBook, namespace, clock: this.#clock }
     const deployments = new Deployments({
       ...shared,
       store: this.#deploymentStore,
@@ -291,7 +303,6 @@ class LocalGateway implements Gateway {
       deployments,
       metrics: this.#metrics,
       usage: new UsageMeter(),
-      clock: this.#clock,
       auth,
       writeTimeoutMs: this.#invocation.writeTimeoutMs,
     }

@@ -10,7 +10,7 @@ import type { SecretStore } from './secret-store.ts'
 
 export interface SecretMountsOptions {
   readonly store: SecretStore
-  /** Emptied at the start. */
+  /** Private, and of this process alone; whoever made what it is in removes it. */
   readonly directory: string
   /** Where OpenFaaS's functions look for secrets, all functions of this machine in one place; the last written one wins. */
   readonly sharedDirectory: string
@@ -29,7 +29,6 @@ export class SecretMounts implements Disposable {
   constructor(options: SecretMountsOptions) {
     this.#options = options
     this.secrets = options.store
-    rmSync(options.directory, { recursive: true, force: true })
     makeFolder(options.directory)
   }
 
@@ -67,7 +66,6 @@ export class SecretMounts implements Disposable {
   [Symbol.dispose](): void {
     this.#mounted.clear()
     this.#tidyShared()
-    rmSync(this.#options.directory, { recursive: true, force: true })
   }
 
   /** False when there is no such secret. */

@@ -161,8 +161,18 @@ describe('a function', () => {
     expect(await shown(rig, 'show')).toBe('three=three-v1\n')
     await api.put('/system/functions', { service: 'show', ...SHOW })
     expect(await shown(rig, 'show')).toBe('none\n')
-    await api.delete('/system/functions', { functionName: 'show' })
-    expect(readdirSync(join(rig.directory, 'state', 'function-secrets'))).toEqual([])
+  })
+
+  test('has them in a private folder that goes with it', async () => {
+    await using rig = await startRig([])
+    const api = apiOf(rig)
+    await api.post('/system/secrets', { name: 'key', value: 'v1' })
+    await api.post('/system/functions', { service: 'env', image: 'x', envProcess: 'env', secrets: ['key'] })
+    const folder = /^secret_mount_path=(.+)$/m.exec(await shown(rig, 'env'))?.[1] ?? ''
+    expect(filesBelow(folder)).toEqual({ key: '600 v1' })
+    expect((statSync(folder).mode & 0o777).toString(8)).toBe('700')
+    await api.delete('/system/functions', { functionName: 'env' })
+    expect(existsSync(folder)).toBe(false)
   })
 
   test("has those of its namespace, not another's", async () => {
