@@ -15,6 +15,7 @@ import type { LintOptions, PlanOptions } from './commands/plan.ts'
 import type { RunOptions } from './commands/run.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
+import { settingOptions } from './gateway-flags.ts'
 import type { CronNextOptions } from './commands/cron-next.ts'
 import type { ChoiceOptions, PlaceOptions } from './letter-places.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
@@ -75,20 +76,29 @@ export async function execute(args: readonly string[], output: Output, env: Node
       code = await dev(stack, options, output, env)
     })
 
-  program
+  const gatewayCommand = program
     .command('gateway')
-    .description('run the bundled gateway alone')
-    .option('--stack <files...>', 'deploy the functions of these stack files')
+    .description('run the bundled gateway alone: an OpenFaaS gateway whose functions are processes of this machine')
+    .option('--stack <files...>', 'deploy the functions of these stack files, and follow them')
     .addOption(FILTER)
     .addOption(REGEX)
     .addOption(NO_WATCH)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port; 0: any free one', '8080')
     .option('--metrics-port <n>', 'port of /metrics alone (default: 8082; with --port 0 any free one)')
-    .option('--state-dir <dir>', 'where the async queue is kept', '.connector-hub/gateway')
+    .option('--state-dir <dir>', 'where deployments, secrets and async calls are kept', '.connector-hub/gateway')
+    .option('--secrets-dir <dir>', 'where functions find secrets, too, if it can be written', '/var/openfaas/secrets')
+    .option('--drain-timeout <duration>', 'at the end, for running calls to end', '25s')
     .option('--no-access-log', 'print no line for each call')
     .option('--json', 'one JSON object a line')
-    .addHelpText('after', '\nExample:\n  connector-hub gateway --stack stack.yaml')
+  for (const option of settingOptions()) gatewayCommand.addOption(option)
+  gatewayCommand
+    .addHelpText(
+      'after',
+      '\nPasswords: basic_auth=true with the files basic-auth-user and basic-auth-password in secret_mount_path, or' +
+        '\nHUB_GATEWAY_AUTH_USERNAME and HUB_GATEWAY_AUTH_PASSWORD (or …_FILE), in the environment.\n' +
+        '\nExample:\n  connector-hub gateway --stack stack.yaml',
+    )
     .action(async (options: GatewayCommandOptions) => {
       const { gateway } = await import('./commands/gateway.ts')
       code = await gateway(options, output, env)

@@ -1,6 +1,6 @@
 // `gateway` as a process: OpenFaaS's environment names, its own port for metrics, a line for each call.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -54,4 +54,43 @@ test('a setting that cannot be meant stops the start', async () => {
   const { code, stderr } = await gateway.ended()
   expect(code).toBe(2)
   expect(stderr).toContain('HUB_CONFIG_INVALID: upstream_timeout "soon" is not a duration from 1ms to 24 days.')
+})
+
+test('lets a running call end when it is told to stop, and takes options for what the environment says, too', async () => {
+  const place = join(folder, 'slow')
+  mkdirSync(place)
+  const code = `const { existsSync, writeFileSync } = require('node:fs')
+const wait = () => new Promise((resolve) => setTimeout(() => resolve(existsSync('gate') || wait()), 10))
+module.exports = async () => { writeFileSync('began', ''); await wait(); return 'done' }`
+  writeFileSync(join(place, 'handler.js'), code)
+  writeFileSync(join(place, 'package.json'), '{"type":"commonjs"}')
+  const stack = join(folder, 'slow.yaml')
+  writeFileSync(stack, 'functions:\n  slow: { lang: node22, handler: ./slow }\n')
+  await using gateway = new CliProcess(
+    ['gateway', '--stack', stack, '--port', '0', '--state-dir', join(folder, 'drain'), '--json'].concat([
+      '--function-namespace',
+      'mine',
+      '--drain-timeout',
+      '50s',
+    ]),
+    { env: { function_namespace: 'other' } },
+  )
+  await gateway.says(/"kind":"started"/)
+  const { addresses } = JSON.parse(gateway.stdout.split('\n').find((line) => line.includes('started')) ?? '') as { addresses: Record<string, string> } // prettier-ignore
+  expect(Object.keys(addresses)).toEqual(['gateway', 'portal', 'metrics', 'slow'])
+  expect(await (await fetch(`${addresses['gateway']}/system/namespaces`)).json()).toEqual(['mine'])
+  const answer = fetch(addresses['slow'] as string, { method: 'POST' })
+  await expect.poll(() => existsSync(join(place, 'began'))).toBe(true)
+  gateway.signal('SIGTERM')
+  await gateway.says(/SIGTERM: letting what runs end, at most 50s; once more to stop at once/)
+  writeFileSync(join(place, 'gate'), '')
+  expect(await (await answer).text()).toBe('done')
+  const { code: exit, stdout } = await gateway.ended()
+  expect(exit).toBe(0)
+  // Nothing of what was said last is lost.
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { kind: string; text?: string })
+  expect(lines.find(({ kind, text }) => kind === 'request' && text?.includes('/function/slow - [200]'))).toBeDefined()
 })

@@ -8,10 +8,11 @@ import type { FunctionSpec, GatewayLog } from '../../gateway/gateway.ts'
 import { Images } from '../../gateway/images.ts'
 import { SECRET_MOUNT_PATH, readGatewaySettings } from '../../gateway/settings.ts'
 import { readHubConfig } from '../../hub/config.ts'
-import { HubError } from '../../sdk/index.ts'
+import { HubError, formatDuration, parseDuration } from '../../sdk/index.ts'
 import { findingLine } from '../finding-line.ts'
 import { functionChoice } from '../function-choice.ts'
 import type { ChoiceOptions } from '../function-choice.ts'
+import { withSettings } from '../gateway-flags.ts'
 import { EXIT, printable } from '../output.ts'
 import type { Output } from '../output.ts'
 import { personLog } from '../person-log.ts'
@@ -30,6 +31,8 @@ export interface GatewayCommandOptions extends ChoiceOptions {
   /** Default: that of OpenFaaS. */
   readonly metricsPort?: string
   readonly stateDir: string
+  readonly secretsDir: string
+  readonly drainTimeout: string
   /** A line for each call. */
   readonly accessLog: boolean
   readonly json?: boolean
@@ -37,12 +40,14 @@ export interface GatewayCommandOptions extends ChoiceOptions {
 
 /** Where OpenFaaS's gateway has its metrics. */
 const METRICS_PORT = 8082
+const DRAIN_MAX_MS = 3_600_000
 
 /** @throws HubError */
 export async function gateway(options: GatewayCommandOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
   const view = viewFor(output, options.json)
   const choice = functionChoice(options)
-  const { settings, notes } = readGatewaySettings(env)
+  const { settings, notes } = readGatewaySettings(withSettings(env, { ...options }))
+  const drainMs = drainOf(options.drainTimeout)
   for (const note of notes) personLog(output).warn('', note)
   const { auth } = await readHubConfig({ env: credentialsOf(env) })
   const stop = untilSignal()
@@ -51,8 +56,12 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
   await using running = await startGateway({
     ...settings,
     ...portsOf(options),
+    // What was queued before finds its functions.
+    holdsQueue: true,
     host: options.host,
     stateDir: resolve(options.stateDir),
+    sharedSecretsDirectory: resolve(options.secretsDir),
+    drainMs,
     hotReload: options.watch,
     images,
     log: gatewayLog(view, lines, options.accessLog),
@@ -68,8 +77,10 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
     output,
   })
   await deployment.deploy()
+  running.startQueue()
   view.started([
     ['gateway', running.address],
+    ['portal', `${running.address}/ui/`],
     ['metrics', `${running.metricsAddress}/metrics`],
     ...deployment.functions.map((spec): [string, string] => [spec.name, functionUrl(running.address, spec, settings.namespace)]), // prettier-ignore
   ])
@@ -78,6 +89,7 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
     for (const finding of findings) output.warn(findingLine(finding, output.warnColor))
   })
   const signal = await stop
+  output.warn(`${signal}: letting what runs end, at most ${formatDuration(drainMs)}; once more to stop at once\n`)
   await watcher.close()
   await running.close()
   lines.flush()
@@ -132,6 +144,13 @@ export function gatewayLog(view: View, lines: RequestLines | undefined, accessLo
     functionOutput: (name, line) => view.functionOutput(name, line),
     lifecycle: (name, line) => view.functionOutput(name, line),
   }
+}
+
+/** @throws HubError HUB_USAGE */
+function drainOf(text: string): number {
+  const ms = parseDuration(text)
+  if (ms !== undefined && ms <= DRAIN_MAX_MS) return ms
+  throw new HubError('HUB_USAGE', `--drain-timeout ${text} is not a duration up to 1h`, { hint: 'Write 25s or 1m30s.' })
 }
 
 /** @throws HubError HUB_USAGE */
