@@ -2,30 +2,45 @@
 // For development and tests. Reads no stack file; whoever starts it deploys.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { HubError, errorText, listenAt, systemClock } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
-import { VERSION } from '../telemetry/version.ts'
-import { enqueue } from './async-route.ts'
+import { asyncFunction } from './async-route.ts'
+import type { AsyncRouteOptions } from './async-route.ts'
+import { DeploymentStore } from './deployment-store.ts'
+import { Deployments } from './deployments.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
-import { notFound, sendEmpty, sendText } from './http.ts'
+import { notFound, redirect, sendEmpty, sendText } from './http.ts'
 import type { Credentials } from './http.ts'
+import { Images } from './images.ts'
 import { invoke } from './invocation.ts'
+import type { InvocationOptions } from './invocation.ts'
+import { createListener } from './listener.ts'
+import { LogBook } from './log-book.ts'
 import { GatewayMetrics } from './metrics.ts'
-import { AsyncQueue } from './queue.ts'
-import { startQueueWorker } from './queue-worker.ts'
-import type { QueueWorker } from './queue-worker.ts'
+import { sendMetrics, startMetricsServer } from './metrics-server.ts'
+import type { MetricsServer } from './metrics-server.ts'
+import { refuseForeign } from './portal/foreign.ts'
+import { isPortalPath, portal } from './portal/portal.ts'
+import { AsyncCalls } from './queue/async-calls.ts'
+import { registerQueueMetrics } from './queue/queue-metrics.ts'
+import { QUEUE_DEFAULTS } from './queue/settings.ts'
+import type { QueueSettings } from './queue/settings.ts'
+import type { RequestTarget } from './request-target.ts'
 import { Reaper } from './runtime/reaper.ts'
 import { startReloading } from './runtime/reloading-runtime.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
 import { startRuntime } from './runtime/start.ts'
-import { system } from './system-routes.ts'
+import { SecretMounts } from './secret-mounts.ts'
+import { SecretStore } from './secret-store.ts'
+import type { SystemParts } from './system/call.ts'
+import { system } from './system/routes.ts'
+import { UsageMeter } from './system/usage.ts'
 
 export type { FunctionSpec } from './function-spec.ts'
 export type { GatewayLog } from './gateway-log.ts'
@@ -34,16 +49,36 @@ export interface GatewayOptions {
   readonly host?: string
   /** 0: any free one. */
   readonly port: number
+  /** Of `/metrics` and `/healthz` alone; 0: any free one. Absent: they are on `port` only. */
+  readonly metricsPort?: number
   /** Without: everything is open. */
   readonly auth?: Credentials
-  /** Directory of the async queue. */
+  /** Directory of the async queue and of what is deployed over REST. */
   readonly stateDir: string
+  /** How deployments over REST run here. By default commands and handler folders of the working directory. */
+  readonly images?: Images
+  /** Where functions find secrets too, if it can be written: default `/var/openfaas/secrets`. */
+  readonly sharedSecretsDirectory?: string
   /** Namespace of functions that name none. */
   readonly namespace: string
   /** A whole call: default 60 s. */
   readonly upstreamTimeoutMs?: number
-  /** For a client to send its request line and headers: default 20 s. */
+  /** Of `/async-function/`; what is left out is QUEUE_DEFAULTS. */
+  readonly queue?: Partial<QueueSettings>
+  /** Async calls are accepted and do not run before `startQueue`: for functions that are deployed first. Default: no. */
+  readonly holdsQueue?: boolean
+  /** For a whole request to arrive, and for an idle connection to say something: default 5 s above a call. */
+  readonly readTimeoutMs?: number
+  /** From the end of a request's headers to the end of its answer, streams included: default 5 s above a call. */
+  readonly writeTimeoutMs?: number
+  /** For a client to send its request line and headers: default 20 s, and no more than `readTimeoutMs`. */
   readonly headersTimeoutMs?: number
+  /** Calls of functions that do not exist are answered with 404 instead of 503. Default: no. */
+  readonly scaleFromZero?: boolean
+  /** A log line for each call with where it is sent. Default: no. */
+  readonly writeRequestUri?: boolean
+  /** For running calls to end when the gateway is closed; what runs longer is cut. Default: 5 s. */
+  readonly drainMs?: number
   /** A function's changed code is loaded and takes over, without a deployment; running calls are not cut. Default: no. */
   readonly hotReload?: boolean
   readonly log: GatewayLog
@@ -53,31 +88,45 @@ export interface GatewayOptions {
 export interface Gateway extends AsyncDisposable {
   /** e.g. `http://127.0.0.1:8080`. */
   readonly address: string
-  /** Adds or replaces; replacing by an equal one does nothing. A replaced function's running calls are not cut. */
+  /** Of the metrics alone; undefined where no port is given for them. */
+  readonly metricsAddress: string | undefined
+  /**
+   * Adds or replaces; replacing by an equal one does nothing. A replaced function's running calls are not cut. Not kept over a
+   * restart, unlike what clients deploy; of two with one name the later deployment counts.
+   */
   deploy(spec: FunctionSpec): Promise<void>
-  /** `name` with or without its namespace. Running calls are not cut. False when there is no such function. */
+  /**
+   * `name` with or without its namespace. Running calls are not cut. False when there is no such function, or when a client
+   * has deployed it since.
+   */
   remove(name: string): Promise<boolean>
   functions(): readonly FunctionSpec[]
+  /** Makes a namespace that is not there. @throws HubError HUB_STATE_UNUSABLE */
+  provideNamespace(name: string): Promise<void>
+  /** Adds a secret that is not there, in a namespace that is; another value of one that is there stays. @throws HubError HUB_STATE_UNUSABLE */
+  provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'>
+  hasSecret(namespace: string, name: string): boolean
   /** Starts the function's process ahead of its first call. */
   warm(name: string): Promise<void>
-  /** Async calls accepted and not finished. */
+  /** Async calls accepted and not finished; of those that are kept at NATS only what this process holds. */
   readonly queueLength: number
+  /** Runs async calls, those first that an earlier process has left. Needed after `holdsQueue` only. Idempotent. */
+  startQueue(): void
   /** Stops listening, lets running calls end shortly, ends every function. Queued calls stay. Idempotent. */
   close(): Promise<void>
 }
 
 const UPSTREAM_TIMEOUT_MS = 60_000
-const ASYNC_BODY_BYTES_MAX = 1024 * 1024
-/** Answers wait in memory for their callback, as many as calls run at once. */
-const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
-const CALLS_QUEUED_MAX = 1_000_000
-const CALLS_QUEUED_BYTES_MAX = 16 * 1024 ** 3
-const QUEUE_IN_FLIGHT_MAX = 50
-const HEADER_BYTES_MAX = 64 * 1024
+/** What reading and writing may take beyond the call. */
+const BEYOND_UPSTREAM_MS = 5000
+/** For a function to be started before its call. */
+const COLD_START_MS = 100_000
 const HEADERS_TIMEOUT_MS = 20_000
 const CLOSE_MS = 5000
+const SWEEP_MS = 50
+const SHARED_SECRETS_DIRECTORY = '/var/openfaas/secrets'
 
-/** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE */
+/** @throws HubError HUB_GATEWAY_LISTEN, HUB_STATE_UNUSABLE; HUB_SOURCE_* where async calls are kept at NATS */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const gateway = new LocalGateway(options)
   try {
@@ -94,12 +143,17 @@ class LocalGateway implements Gateway {
   readonly #clock: Clock
   readonly #upstreamTimeoutMs: number
   readonly #functions: Functions
+  readonly #logBook: LogBook
+  readonly #mounts: SecretMounts
+  readonly #deploymentStore: DeploymentStore
+  readonly #system: SystemParts
   readonly #metrics: GatewayMetrics
   readonly #reaper: Reaper
   readonly #server: Server
+  readonly #invocation: InvocationOptions
   readonly #socketDirectory: string
-  readonly #queue: AsyncQueue
-  #worker: QueueWorker | undefined
+  #calls: AsyncCalls | undefined
+  #metricsServer: MetricsServer | undefined
   #address = ''
   #closed: Promise<void> | undefined
 
@@ -107,57 +161,83 @@ class LocalGateway implements Gateway {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
-    this.#queue = this.#openQueue()
+    makeStateDirectory(options.stateDir)
+    this.#deploymentStore = new DeploymentStore(join(options.stateDir, 'deployments.db'))
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
+    this.#mounts = new SecretMounts({
+      store: new SecretStore(join(options.stateDir, 'secrets')),
+      directory: join(this.#socketDirectory, 'secrets'),
+      sharedDirectory: options.sharedSecretsDirectory ?? SHARED_SECRETS_DIRECTORY,
+    })
     this.#reaper = new Reaper(this.#socketDirectory)
+    this.#logBook = new LogBook({ clock: this.#clock })
+    this.#metrics = new GatewayMetrics(() => this.#functions.all)
     this.#functions = new Functions({
       namespace: options.namespace,
       clock: this.#clock,
-      start: (spec) => this.#start(spec),
+      // After that the listener closes the connection of a call.
+      drainMs: options.writeTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      start: (spec, instance) => this.#start(spec, instance),
+      log: (spec, line) => this.#lifecycle(spec, spec.name, line),
+      listener: this.#metrics,
     })
-    this.#metrics = new GatewayMetrics(() =>
-      Array.from(this.#functions.all, ({ fullName, replicas }) => [fullName, replicas.replicas] as const),
-    )
+    this.#invocation = this.#invocationOptions()
+    this.#system = this.#systemParts()
     this.#server = this.#createServer()
   }
 
   async listen(): Promise<void> {
-    const { host = '127.0.0.1', port, stateDir, log } = this.#options
+    const { host = '127.0.0.1', port, metricsPort } = this.#options
+    this.#calls = await this.#openCalls()
+    registerQueueMetrics(this.#metrics.registry, this.#calls)
     const bound = await listenAt(this.#server, host, port).catch((error: unknown) => {
       throw new HubError('HUB_GATEWAY_LISTEN', `${host}:${port}: ${errorText(error)}`, { cause: error })
     })
     this.#address = `http://${bound}`
-    this.#worker = startQueueWorker({
-      queue: this.#queue,
-      stateDir,
-      gatewayUrl: this.#address,
-      // The gateway's own timeout comes first, so that the answer is its 502.
-      timeoutMs: this.#upstreamTimeoutMs + 1000,
-      inFlightMax: QUEUE_IN_FLIGHT_MAX,
-      clock: this.#clock,
-      find: (name) => this.#functions.find(name),
-      log: (line) => log.request(line),
-    })
+    if (metricsPort !== undefined)
+      this.#metricsServer = await startMetricsServer(this.#metrics.registry, host, metricsPort)
+    if (this.#options.holdsQueue !== true) this.startQueue()
   }
 
   get address(): string {
     return this.#address
   }
 
+  get metricsAddress(): string | undefined {
+    return this.#metricsServer?.address
+  }
+
   get queueLength(): number {
-    return this.#queue.length
+    return this.#calls?.length ?? 0
+  }
+
+  startQueue(): void {
+    this.#calls?.start(this.#address)
   }
 
   async deploy(spec: FunctionSpec): Promise<void> {
-    this.#functions.deploy(spec)
+    await this.#system.deployments.deployUnstored(spec)
+    await this.#functions.serving(`${spec.name}.${spec.namespace}`)
   }
 
   async remove(name: string): Promise<boolean> {
-    return this.#functions.remove(name)
+    return await this.#system.deployments.removeUnstored(name)
   }
 
   functions(): readonly FunctionSpec[] {
     return Array.from(this.#functions.all, ({ spec }) => spec)
+  }
+
+  async provideNamespace(name: string): Promise<void> {
+    await this.#system.deployments.provideNamespace(name)
+  }
+
+  async provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'> {
+    return await this.#system.deployments.provideSecret(namespace, name, value)
+  }
+
+  hasSecret(namespace: string, name: string): boolean {
+    return this.#system.deployments.hasSecret(namespace, name)
   }
 
   async warm(name: string): Promise<void> {
@@ -174,108 +254,154 @@ class LocalGateway implements Gateway {
   }
 
   async #close(): Promise<void> {
-    // The worker first: its calls come in through the server.
-    await this.#worker?.[Symbol.asyncDispose]()
+    // First, because its calls come in through the server.
+    await this.#calls?.[Symbol.asyncDispose]()
+    // Who follows the logs would not end by itself.
+    this.#logBook[Symbol.dispose]()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS)
+    // A connection whose last call has ended waits for another one that nobody should make.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), SWEEP_MS)
+    const deadline = setTimeout(() => this.#server.closeAllConnections(), this.#options.drainMs ?? CLOSE_MS)
     await closed
     clearTimeout(deadline)
+    clearInterval(sweep)
+    await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
+    this.#deploymentStore[Symbol.dispose]()
+    this.#mounts[Symbol.dispose]()
     this.#reaper[Symbol.dispose]()
-    this.#queue[Symbol.dispose]()
     rmSync(this.#socketDirectory, { recursive: true, force: true })
   }
 
-  #openQueue(): AsyncQueue {
-    const { stateDir, log } = this.#options
-    try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    } catch (error) {
-      throw new HubError('HUB_STATE_UNUSABLE', `${stateDir}: ${errorText(error)}`, { cause: error })
-    }
-    return new AsyncQueue({
-      path: join(stateDir, 'calls.db'),
+  #openCalls(): Promise<AsyncCalls> {
+    const { stateDir, namespace, queue, scaleFromZero, log } = this.#options
+    return AsyncCalls.open({
+      settings: { ...QUEUE_DEFAULTS, ...queue },
+      stateDir,
+      namespace,
+      // The gateway's own timeout comes first, so that the answer is its 502.
+      timeoutMs: this.#upstreamTimeoutMs + 1000 + (scaleFromZero === true ? COLD_START_MS : 0),
       clock: this.#clock,
-      callsMax: CALLS_QUEUED_MAX,
-      bytesMax: CALLS_QUEUED_BYTES_MAX,
-      responseBytesMax: CALLBACK_BYTES_MAX,
-      userAgent: `connector-hub-queue/${VERSION}`,
+      find: (name) => this.#functions.find(name),
       log: (line) => log.request(line),
     })
   }
 
-  #start(spec: FunctionSpec): FunctionRuntime {
+  #systemParts(): SystemParts {
+    const { namespace, auth, images, log } = this.#options
+    const shared = { functions: this.#functions, logBook: this.#logBook, namespace, clock: this.#clock }
+    const deployments = new Deployments({
+      ...shared,
+      store: this.#deploymentStore,
+      mounts: this.#mounts,
+      images: images ?? new Images({ directory: process.cwd() }),
+      log,
+    })
+    return {
+      ...shared,
+      deployments,
+      metrics: this.#metrics,
+      usage: new UsageMeter(),
+      auth,
+      writeTimeoutMs: this.#invocation.writeTimeoutMs,
+    }
+  }
+
+  #start(spec: FunctionSpec, instance: string): FunctionRuntime {
     const { log, hotReload } = this.#options
+    const fullName = `${spec.name}.${spec.namespace}`
     const start = hotReload === true ? startReloading : startRuntime
     return start({
       spec,
       clock: this.#clock,
       socketDirectory: this.#socketDirectory,
       reaper: this.#reaper,
+      secretsDirectory: this.#mounts.directoryOf(spec),
       log: {
-        output: (line) => log.functionOutput(spec.name, line),
-        lifecycle: (line) => log.lifecycle(spec.name, line),
-        watchdog: (line) => log.request(line),
+        output: (line) => {
+          this.#logBook.append(fullName, instance, line)
+          log.functionOutput(spec.name, line)
+        },
+        lifecycle: (line) => this.#lifecycle(spec, instance, line),
+        watchdog: (line) => {
+          this.#logBook.append(fullName, instance, line)
+          log.request(line)
+        },
       },
     })
+  }
+
+  #lifecycle({ name, namespace }: FunctionSpec, instance: string, line: string): void {
+    this.#logBook.append(`${name}.${namespace}`, instance, line)
+    this.#options.log.lifecycle(name, line)
+  }
+
+  #invocationOptions(): InvocationOptions {
+    const { namespace, log, writeTimeoutMs, scaleFromZero = false, writeRequestUri = false } = this.#options
+    return {
+      functions: this.#functions,
+      metrics: this.#metrics,
+      namespace,
+      upstreamTimeoutMs: this.#upstreamTimeoutMs,
+      writeTimeoutMs: writeTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      scaleFromZero,
+      writeRequestUri,
+      clock: this.#clock,
+      log,
+    }
+  }
+
+  #asyncOptions(): AsyncRouteOptions {
+    const { namespace, queue, log } = this.#options
+    const { bodyBytesMax, checksFunctions } = { ...QUEUE_DEFAULTS, ...queue }
+    // There before anything is listened to.
+    const calls = this.#calls as AsyncCalls
+    return { calls, functions: this.#functions, namespace, bodyBytesMax, checksFunctions, clock: this.#clock, log }
   }
 
   #createServer(): Server {
-    const { headersTimeoutMs = HEADERS_TIMEOUT_MS } = this.#options
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: headersTimeoutMs,
-        // A whole request takes no longer than the whole call may.
-        requestTimeout: headersTimeoutMs + this.#upstreamTimeoutMs,
-        connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
-      },
-      (request, response) => void this.#serve(request, response),
-    )
-    server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      response.writeContinue()
-      void this.#serve(request, response)
+    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, readTimeoutMs } = this.#options
+    return createListener({
+      headersTimeoutMs,
+      readTimeoutMs: readTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
+      writeTimeoutMs: this.#invocation.writeTimeoutMs,
+      serve: (request, response, target) => this.#serve(request, response, target),
     })
-    return server
   }
 
   /** Never rejects. */
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = request.url ?? '/'
-    const mark = url.indexOf('?')
-    const path = mark === -1 ? url : url.slice(0, mark)
-    // A caller that goes away is seen where its body is read or its answer written.
-    response.on('error', () => {})
+  async #serve(request: IncomingMessage, response: ServerResponse, target: RequestTarget): Promise<void> {
     try {
-      await this.#route(request, response, { path, query: mark === -1 ? '' : url.slice(mark) })
+      await this.#route(request, response, target)
     } catch (error) {
-      this.#options.log.request(`${request.method} ${path}: ${errorText(error)}`)
+      this.#options.log.request(`${request.method} ${target.path}: ${errorText(error)}`)
       if (response.headersSent) response.destroy()
       else sendText(response, 500, `${errorText(error)}\n`)
     }
   }
 
-  async #route(
-    request: IncomingMessage,
-    response: ServerResponse,
-    url: { readonly path: string; readonly query: string },
-  ): Promise<void> {
-    const { path, query } = url
-    const shared = { functions: this.#functions, metrics: this.#metrics, clock: this.#clock, log: this.#options.log }
-    if (path.includes('//')) return sendEmpty(response, 301, { Location: path.replaceAll(/\/+/g, '/') + query })
-    if (path.startsWith('/function/'))
-      return invoke(request, response, url, { ...shared, upstreamTimeoutMs: this.#upstreamTimeoutMs })
-    if (path.startsWith('/async-function/'))
-      return enqueue(request, response, url, { ...shared, queue: this.#queue, bodyBytesMax: ASYNC_BODY_BYTES_MAX })
+  async #route(request: IncomingMessage, response: ServerResponse, url: RequestTarget): Promise<void> {
+    const { path } = url
+    if (path.startsWith('/function/')) return invoke(request, response, url, this.#invocation)
+    if (path.startsWith('/async-function/')) return asyncFunction(request, response, url, this.#asyncOptions())
+    if (isPortalPath(path)) return portal(request, response, url, this.#options.auth)
     if (path.startsWith('/system/')) {
-      const { auth, namespace } = this.#options
-      return system(request, response, url, { ...shared, auth, namespace })
+      if (refuseForeign(request, response)) return
+      return system(request, response, url, this.#system)
     }
-    if (path !== '/healthz' && path !== '/metrics') return notFound(response)
+    if (path !== '/healthz' && path !== '/metrics' && path !== '/') return notFound(response)
     if (request.method !== 'GET') return sendEmpty(response, 405)
+    if (path === '/') return redirect(response, 307, '/ui/')
     if (path === '/healthz') return sendText(response, 200, 'OK')
-    const { registry } = this.#metrics
-    response.writeHead(200, { 'Content-Type': registry.contentType }).end(await registry.metrics())
+    return sendMetrics(response, this.#metrics.registry)
+  }
+}
+
+function makeStateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new HubError('HUB_STATE_UNUSABLE', `${path}: ${errorText(error)}`, { cause: error })
   }
 }
