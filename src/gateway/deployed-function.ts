@@ -1,6 +1,7 @@
 // One deployed function: its replicas, the calls it has, and how many replicas it may have. The table of all is functions.ts.
 
 import type { Clock } from '../sdk/index.ts'
+import { keepsProcess } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import type { Replica } from './replica.ts'
 import { ReplicaSet } from './replica-set.ts'
@@ -59,7 +60,7 @@ export class DeployedFunction {
     this.replicas = new ReplicaSet({
       ...options,
       create: (index) => start(spec, `${spec.name}-${index}`),
-      keepsProcess: ['node', 'python', 'server'].includes(spec.runtime.kind),
+      keepsProcess: keepsProcess(spec.runtime),
     })
     this.#fromZero = new ScaleFromZero({ start: () => this.#wake(), clock, onStarted: onColdStart })
   }

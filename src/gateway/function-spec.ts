@@ -23,6 +23,12 @@ export type RuntimeSpec =
   /** A function that runs elsewhere. */
   | { readonly kind: 'upstream'; readonly url: string }
 
+/** True for what runs between calls, too; the others have a process per call, or none here. */
+export function keepsProcess(runtime: RuntimeSpec): boolean {
+  if (runtime.kind === 'node' || runtime.kind === 'python') return runtime.classic !== true
+  return runtime.kind === 'server'
+}
+
 export interface Resources {
   readonly memory?: string
   readonly cpu?: string

@@ -198,6 +198,13 @@ describe('the classic template of Node', () => {
     expect(thrown.text).toMatch(/^exit status 1\n/)
   })
 
+  test('from zero replicas a call is served, though there is no process to start', async () => {
+    await rig.gateway.deploy({ ...classicNode('idle'), labels: { 'com.openfaas.scale.min': '0' } })
+    const before = await rig.call('/system/function/idle')
+    expect(JSON.parse(before.text)).not.toHaveProperty('replicas')
+    expect((await rig.call('/function/idle', { body: 'promise' })).text).toBe('promised')
+  })
+
   test('its environment is that of a process', async () => {
     const { text } = await rig.call('/function/node?x=1', { body: 'env' })
     const env = JSON.parse(text) as Record<string, string>
