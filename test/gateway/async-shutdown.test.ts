@@ -70,3 +70,21 @@ test('a callback that hangs does not keep the gateway, and is sent again after t
   expect(next.gateway.queueLength).toBe(1)
   await until('it is sent again', () => silent.received.length === 2)
 })
+
+test('what was queued before finds the functions that are deployed before the queue starts', async () => {
+  const held = { stateDir: file('state'), holdsQueue: true }
+  const cat = processFunction('cat', 'cat', { annotations: { 'com.openfaas.retry.attempts': '0' } })
+  {
+    await using first = await startRig([cat], held)
+    const call = { method: 'POST', headers: { 'X-Callback-Url': receiver.url }, body: 'hello' }
+    expect((await first.call('/async-function/cat', call)).status).toBe(202)
+  }
+  await using second = await startRig([], held)
+  expect(second.gateway.queueLength).toBe(1)
+  await second.gateway.deploy(cat)
+  second.gateway.startQueue()
+  second.gateway.startQueue()
+  await until('it is over', () => second.gateway.queueLength === 0)
+  expect(receiver.received).toMatchObject([{ body: 'hello', headers: { 'x-function-status': '200', 'x-retry': '0' } }])
+  expect(second.log.requests.filter((line) => line.includes('Invoking'))).toHaveLength(1)
+})

@@ -99,8 +99,9 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
     return this.#store.pending(queue)
   }
 
-  /** Runs what is queued. Once, when the gateway listens. */
+  /** Runs what is queued, over the gateway's own address. Idempotent. */
   start(gatewayUrl: string): void {
+    if (this.#route !== undefined || this.#closed !== undefined) return
     const { clock, settings, log } = this.#options
     const gate = new GatewayGate({
       gatewayUrl,
