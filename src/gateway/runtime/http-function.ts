@@ -17,7 +17,7 @@ import { execLimitOf, headerOf, isOn, limitsOf } from './watchdog.ts'
 import type { Expiry, Limits } from './watchdog.ts'
 
 /** A process that does not answer a ping this long after a call timed out is blocked, and killed. */
-const PING_TIMEOUT_MS = 1000
+const PING_TIMEOUT_MS = 2500
 const CRASH_BACKOFF = { minWaitMs: 100, maxWaitMs: 10_000, jitter: 'none' } as const
 /** One that lived this long did not crash at its start. */
 const STABLE_MS = 10_000
@@ -164,6 +164,8 @@ export class HttpFunction implements FunctionRuntime {
     this.#logLines(child)
     const running: Running = { ...launched, gone: once(child), isGone: false, suspect: undefined, isAsked: false }
     const failed = this.#watch(running, startedAt)
+    // Removed while it looked for a port.
+    if (this.#isClosed) killGroup(child.pid)
     try {
       await Promise.race([launched.serving, failed])
     } catch (error) {
