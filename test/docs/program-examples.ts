@@ -76,7 +76,7 @@ const kafkaAcls: ProgramExample = {
       await invoked(gateway, 'billing', 'an order')
       // Its topic is made, and written to.
       const letters = (): Promise<number> => withAdmin(kafka.client, async (admin) => Number((await admin.fetchTopicOffsets('orders.dlq'))[0]?.high ?? 0)) // prettier-ignore
-      await expect.poll(() => letters().catch(() => 0)).toBe(1)
+      await until(async () => (await letters().catch(() => 0)) === 1, 'the dead letter is there')
     })
   },
 }

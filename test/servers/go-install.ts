@@ -4,6 +4,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { withLock } from './cache.ts'
 import { runCommand } from './provide.ts'
 import type { Progress } from './provide.ts'
 
@@ -33,6 +34,11 @@ const WRITABLE = '-modcacherw'
  * @throws Error when the module proxy does not give the module, or the build fails or takes too long
  */
 export async function goInstall(folder: string, options: GoCommand): Promise<void> {
+  // One after the other: together they take no less time, and several gigabytes of memory.
+  await withLock('go-build', () => build(folder, options))
+}
+
+async function build(folder: string, options: GoCommand): Promise<void> {
   const { go, module, path = '', version, buildMs, progress, flags = [], added = {} } = options
   // Caches of its own, since they grow to gigabytes and are of no use once it is built.
   const caches = join(folder, 'caches')
@@ -51,7 +57,7 @@ export async function goInstall(folder: string, options: GoCommand): Promise<voi
   await runCommand({ ...command, argv: [go, 'mod', 'download', WRITABLE, `${module}@${version}`], timeoutMs: buildMs, doing }) // prettier-ignore
   cpSync(join(caches, 'modules', `${module}@${version}`), source, { recursive: true })
   for (const [file, text] of Object.entries(added)) writeFileSync(join(source, file), text)
-  const build = [go, 'build', WRITABLE, '-trimpath', '-ldflags=-s -w', ...flags, '-o', folder, `./${path}`] as const
-  await runCommand({ ...command, folder: source, argv: build, timeoutMs: buildMs, doing }) // prettier-ignore
+  const argv = [go, 'build', WRITABLE, '-trimpath', '-ldflags=-s -w', ...flags, '-o', folder, `./${path}`] as const
+  await runCommand({ ...command, folder: source, argv, timeoutMs: buildMs, doing }) // prettier-ignore
   rmSync(caches, { recursive: true, force: true })
 }
