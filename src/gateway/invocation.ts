@@ -109,7 +109,7 @@ async function answer(
       method,
       path: probed ?? path,
       headers: identity.forwarded,
-      body: hasBody(request) ? bodyOf(request, response) : undefined,
+      body: hasBody(request) ? await bodyOf(request, response) : undefined,
       timeoutMs: wantsStream(request) ? options.writeTimeoutMs : options.upstreamTimeoutMs,
       signal: left.signal,
     })
@@ -151,7 +151,9 @@ async function reply(
     sent.push('Content-Type', request.headers['content-type'] ?? 'text/plain')
   const isSized = headerOf(headers, 'content-length') !== undefined
   if (body instanceof Uint8Array) {
-    if (!isSized) sent.push('Content-Length', String(body.byteLength))
+    // Of what has no body by its nature the length says nothing.
+    if (!isSized && request.method !== 'HEAD' && status !== 204 && status !== 304)
+      sent.push('Content-Length', String(body.byteLength))
     response.writeHead(status, sent).end(body)
     return status
   }
@@ -189,16 +191,21 @@ function wantsStream({ headers }: IncomingMessage): boolean {
   return accept !== undefined && (accept.startsWith('text/event-stream') || accept.startsWith('application/x-ndjson'))
 }
 
+const NOTHING = Buffer.alloc(0)
+
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 /**
- * The body as the function reads it. Not the request itself: a runtime that stops reading destroys what it was given, and
+ * The body as the function reads it: in one piece where it is there already, else as it comes. Not the request itself: a runtime that stops reading destroys what it was given, and
  * with the request the connection would go that the answer is still to be sent on.
  */
-function bodyOf(request: IncomingMessage, response: ServerResponse): Readable {
+async function bodyOf(request: IncomingMessage, response: ServerResponse): Promise<Readable | Uint8Array> {
   if (request.headers.expect !== undefined) response.writeContinue()
+  // What has arrived together with the head is handed over by the parser before anything else runs.
+  else await Promise.resolve()
+  if (request.complete) return (request.read() as Buffer | null) ?? NOTHING
   const body = new PassThrough()
   request.once('error', (error) => body.destroy(error))
   body.once('close', () => {

@@ -2,10 +2,12 @@
 // limits and nothing about processes; never follows a redirect, never retries.
 
 import { STATUS_CODES } from 'node:http'
+import { Readable } from 'node:stream'
 
 import type { Dispatcher } from 'undici'
 
 import { errorText } from '../../sdk/index.ts'
+import { Exchange } from './exchange.ts'
 import { RuntimeFailure } from './runtime.ts'
 import type { RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 import { durationHeader, firstLimit, humanSize } from './watchdog.ts'
@@ -31,35 +33,29 @@ export async function forward(request: RuntimeRequest, options: ForwardOptions):
   const { dispatcher, path, headers, limits, onExpiry, onBroken } = options
   const startedAt = performance.now()
   const limit = firstLimit(limits, request)
-  const end = new AbortController()
   let isExpired = false
   const timer = setTimeout(() => {
     isExpired = true
-    end.abort(new Error('no complete answer in time'))
+    exchange.abort(new Error('no complete answer in time'))
     onExpiry?.(limit.what)
   }, limit.ms)
-  const leave = (): void => end.abort(new Error('the caller left'))
-  request.signal.addEventListener('abort', leave, { once: true })
-  if (request.signal.aborted) leave()
+  const leave = (): void => exchange.abort(new Error('the caller left'))
   const stopReading = limitReading(request, limits.readMs)
   const over = (): void => {
     clearTimeout(timer)
     stopReading()
     request.signal.removeEventListener('abort', leave)
   }
+  // The limits cover the body of the answer, too.
+  const exchange = new Exchange(
+    dispatcher,
+    { method: request.method, path, headers, body: options.body ?? request.body },
+    over,
+  )
+  request.signal.addEventListener('abort', leave, { once: true })
+  if (request.signal.aborted) leave()
   try {
-    const answer = await dispatcher.request({
-      method: request.method,
-      path,
-      headers: headers as string[],
-      body: options.body ?? request.body ?? null,
-      signal: end.signal,
-      responseHeaders: 'raw',
-    })
-    // The limits cover the body too.
-    answer.body.once('close', over)
-    // With 'raw' the headers are the flat list as received.
-    return { status: answer.statusCode, headers: answer.headers as unknown as string[], body: answer.body }
+    return await exchange.answer
   } catch (error) {
     over()
     if (isExpired) return expired(limit.what, limit.ms, startedAt)
@@ -70,7 +66,7 @@ export async function forward(request: RuntimeRequest, options: ForwardOptions):
 
 /** Ends a body that is not there in time; whoever reads it hears that. @returns lifts the limit */
 export function limitReading({ body }: RuntimeRequest, readMs: number): () => void {
-  if (body === undefined || readMs === 0) return () => {}
+  if (!(body instanceof Readable) || readMs === 0) return () => {}
   const timer = setTimeout(() => body.destroy(new Error('the body did not arrive within its read_timeout')), readMs)
   const stop = (): void => clearTimeout(timer)
   body.once('end', stop)

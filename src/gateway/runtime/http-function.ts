@@ -260,7 +260,7 @@ async function awaitEnd(running: Running, waitMs: number): Promise<void> {
 
 /** @throws RuntimeFailure when it is too long, or the caller leaves */
 async function bufferOf({ body }: RuntimeRequest): Promise<Uint8Array | undefined> {
-  if (body === undefined) return undefined
+  if (body === undefined || body instanceof Uint8Array) return body
   const chunks: Buffer[] = []
   let bytes = 0
   try {

@@ -141,7 +141,7 @@ export class ProcessRuntime implements FunctionRuntime {
       clearTimeout(timer)
       this.#children.delete(child)
       request.signal.removeEventListener('abort', leave)
-      request.body?.destroy()
+      if (request.body instanceof Readable) request.body.destroy()
     }
     call.ended.then(over, over)
   }
@@ -152,10 +152,11 @@ export class ProcessRuntime implements FunctionRuntime {
     // A process that does not read its stdin is fine.
     stdin.on('error', () => {})
     // What is sent too slowly, or not to its end, is not what the function should work on.
-    body?.once('error', () => {
-      call.isCut = true
-      killGroup(child.pid)
-    })
+    if (body instanceof Readable)
+      body.once('error', () => {
+        call.isCut = true
+        killGroup(child.pid)
+      })
     limitReading(request, this.#limits.readMs)
     const isMarshalled = this.#options.mode === 'classic' && this.#isOn('marshal_request', false)
     if (isMarshalled)
@@ -163,7 +164,7 @@ export class ProcessRuntime implements FunctionRuntime {
         (bytes) => stdin.end(marshalled(request, bytes)),
         () => killGroup(child.pid),
       )
-    else if (body === undefined) stdin.end()
+    else if (body === undefined || body instanceof Uint8Array) stdin.end(body)
     else body.pipe(stdin)
   }
 
@@ -286,7 +287,8 @@ export class ProcessRuntime implements FunctionRuntime {
 }
 
 /** @throws Error when it does not arrive whole, or is too long */
-async function collect(body: Readable | undefined): Promise<Buffer> {
+async function collect(body: RuntimeRequest['body']): Promise<Uint8Array> {
+  if (body instanceof Uint8Array) return body
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of (body ?? []) as AsyncIterable<Buffer>) {

@@ -10,8 +10,8 @@ export interface RuntimeRequest {
   readonly path: string
   /** Flat name, value list, hop-by-hop headers already removed. */
   readonly headers: readonly string[]
-  /** Undefined: there is none. The runtime destroys it when it will read no more. */
-  readonly body: Readable | undefined
+  /** Undefined: there is none. Bytes: all of it, where it came with the head. The runtime destroys a stream when it will read no more. */
+  readonly body: Readable | Uint8Array | undefined
   readonly timeoutMs: number
   /** Aborted when the caller leaves. */
   readonly signal: AbortSignal

@@ -69,7 +69,7 @@ export class StaticRuntime implements FunctionRuntime {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async #serve(request: RuntimeRequest): Promise<RuntimeAnswer> {
-    request.body?.destroy()
+    if (request.body instanceof Readable) request.body.destroy()
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return { status: 405, headers: ['Allow', 'GET, HEAD'], body: Buffer.alloc(0) }
     const path = pathOf(request.path)
