@@ -95,8 +95,14 @@ export async function invoke(page: Page, fields: Readonly<Record<string, string>
   await outcome.locator('b').waitFor()
 }
 
+/** What an ancestor cuts off or lets scroll is judged by that ancestor. */
 const TOO_WIDE = `Array.from(document.querySelectorAll('body *'))
   .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .filter((one) => {
+    for (let above = one.parentElement; above !== null; above = above.parentElement)
+      if (getComputedStyle(above).overflowX !== 'visible') return false
+    return true
+  })
   .map((one) => one.outerHTML.slice(0, 120))`
 
 /** No part sticks out to the side. */

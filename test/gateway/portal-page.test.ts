@@ -16,6 +16,8 @@ import { FIXTURES, nodeFunction, processFunction, startRig } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 const MARKUP = '<script>window.obeyed = true</script><img src=x onerror="window.obeyed = true">'
+/** As long as a name may be. */
+const LONG = `long-${'name-'.repeat(11)}end`
 const missing = noChromium()
 
 let browser: PortalBrowser
@@ -28,6 +30,7 @@ beforeAll(async () => {
     nodeFunction('shows', 'portal', { image: MARKUP, annotations: { note: MARKUP }, envVars: { MARKUP } }),
     processFunction('cat', 'cat', { labels: { team: 'shop' } }),
     processFunction('elsewhere', 'cat', { namespace: 'staging' }),
+    processFunction(LONG, 'cat'),
   ])
 })
 afterAll(async () => {
@@ -144,6 +147,8 @@ test('the keyboard is enough', async () => {
   expect(await page.locator('#filter').inputValue()).toBe('')
   await page.keyboard.press('ArrowDown')
   expect(await page.locator('#rows:focus').count()).toBe(1)
+  await page.keyboard.press('End')
+  await page.keyboard.press('ArrowUp')
   await page.keyboard.press('ArrowDown')
   const active = await page.locator('#rows').getAttribute('aria-activedescendant')
   expect(await page.locator(`#${active}`).getAttribute('aria-label')).toMatch(/^shows,/)
@@ -423,6 +428,7 @@ describe('everybody can read it', () => {
 describe('it fits', () => {
   test.each([
     [360, 740],
+    [900, 700],
     [1600, 900],
   ])('%i pixels, light and dark', async (width, height) => {
     for (const colorScheme of ['light', 'dark'] as const) {
@@ -433,6 +439,9 @@ describe('it fits', () => {
         await portal.picture(`${name}-${width}-${colorScheme}`)
       }
       await picture('list')
+      await page.getByRole('option', { name: new RegExp(`^${LONG},`) }).click()
+      await picture('long')
+      await page.keyboard.press('Escape')
       await page.getByRole('option', { name: /^shows,/ }).click()
       await invoke(page, { path: '/json' })
       await picture('invoke')
