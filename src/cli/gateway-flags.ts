@@ -15,7 +15,9 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   upstream_timeout: { value: 'duration', meaning: 'for a whole call of a function; default: 60s' },
   read_timeout: { value: 'duration', meaning: 'for a request to arrive; default: 5s more than a call' },
   write_timeout: { value: 'duration', meaning: 'for an answer to be sent, streams too; default: 5s more than a call' },
-  scale_from_zero: { meaning: 'a call waits for a function that has no replicas; unknown ones are a 404' },
+  scale_from_zero: {
+    meaning: 'a call of a function that is not there is a 404, not a 503; async calls wait for cold starts',
+  },
   write_request_uri: { meaning: 'a line for each call with where it is sent' },
   faas_nats_address: { value: 'url', meaning: 'keep async calls in NATS JetStream instead of the state directory' },
   faas_nats_port: { value: 'n', meaning: 'port of NATS, where the address has none; default: 4222' },
