@@ -1,8 +1,11 @@
 // Callbacks of async calls: where they go, what they carry, and what becomes of the call when they fail (OpenFaaS contract,
 // callback).
 
+import { join } from 'node:path'
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { SqliteDeadLetters } from '../../src/delivery/dead-letters.ts'
 import { startReceiver } from './receiver.ts'
 import type { Received, Receiver } from './receiver.ts'
 import { nodeFunction, processFunction, startRig, until } from './rig.ts'
@@ -71,6 +74,11 @@ describe('what it carries', () => {
     const { headers, body } = await called(path)
     expect(headers).toMatchObject({ 'x-function-status': '503', 'x-function-name': 'nobody.nowhere' })
     expect(body).toBe('No endpoints available for: nobody.nowhere.\n')
+    await idle()
+    using letters = new SqliteDeadLetters(join(rig.directory, 'state', 'async-dead-letters.db'))
+    expect(letters.list(10)).toMatchObject([
+      { function: 'nobody.nowhere', message: { source: 'faas-request' }, status: 503 },
+    ])
   })
 })
 

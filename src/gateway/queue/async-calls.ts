@@ -9,6 +9,7 @@ import { GatewayGate } from '../../invoke/gateway-gate.ts'
 import { errorText } from '../../sdk/index.ts'
 import type {
   Clock,
+  DeadLetter,
   Delivery,
   EventMessage,
   FunctionResult,
@@ -48,6 +49,8 @@ const CALLS_MAX = 1_000_000
 const CALLS_BYTES_MAX = 16 * 1024 ** 3
 /** Of one answer, kept for its callback. */
 const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
+/** Anybody may make up names: calls of functions that are not deployed share one limit and one line of the books. */
+const NOT_DEPLOYED = '(not deployed)'
 /** Of what was cancelled last, so that cancelling again says the same. */
 const CANCELLED_MAX = 10_000
 
@@ -179,7 +182,7 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
       events: this.#events,
       gate,
       limits: this.#limits,
-      deadLetters: this.#deadLetters,
+      deadLetters: { put: (letter) => this.#bury(letter) },
       triggerOf: (functionName) => this.#triggerOf(functionName),
       reporting: (invoker) => new ReportingInvoker(invoker, reporting),
       deliveries: (signal) => this.#deliveries(name, signal),
@@ -225,6 +228,10 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
     }
   }
 
+  #bury(letter: DeadLetter): Promise<void> {
+    return this.#deadLetters.put({ ...letter, function: fullName(letter.message.topic, this.#options.namespace) })
+  }
+
   #triggerOf(functionName: string): Trigger {
     const { find, timeoutMs, settings, namespace } = this.#options
     const deployed = find(functionName)
@@ -234,7 +241,7 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
     const retry = retrySettings(deployed?.spec.annotations ?? {}, settings.retry)
     return {
       // One name for all that are queued with and without the namespace: they share the limit.
-      function: fullName(functionName, namespace),
+      function: deployed === undefined ? NOT_DEPLOYED : fullName(functionName, namespace),
       pattern: functionName,
       settings: { mode: 'sync', timeoutMs, concurrency: Math.min(share, inFlightMax), ordering: 'none', retry },
     }

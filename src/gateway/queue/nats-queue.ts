@@ -37,7 +37,7 @@ const TOUCHES = 3
 const BATCH = 32
 const EXPIRES_MS = 30_000
 const PAUSE_MS = 1000
-/** Settled, and may come again because the server was not told in time. */
+/** Settled, and may come again because the server was not told in time; or deleted while they came. */
 const REMEMBERED_MAX = 10_000
 /** Places in the stream by call id, to cancel without searching. */
 const PLACES_MAX = 100_000
@@ -52,6 +52,8 @@ export class NatsQueue {
   readonly #ready: Entry[] = []
   readonly #settled = new Set<string>()
   readonly #places = new Map<string, number>()
+  /** Ids by place: deleted at the server, and perhaps on their way to us. */
+  readonly #deleted = new Map<number, string>()
   readonly #problems: RepeatGuard
   #search: Promise<number | undefined> = Promise.resolve(undefined)
   #touch: ClockTimer | undefined
@@ -92,7 +94,9 @@ export class NatsQueue {
   async *calls(signal: AbortSignal): AsyncGenerator<DueCall, void> {
     const wakeUp = (): void => this.#wake?.()
     signal.addEventListener('abort', wakeUp, { once: true })
-    const pulling = this.#pull(signal)
+    // The reader may go without being told to.
+    const ended = new AbortController()
+    const pulling = this.#pull(AbortSignal.any([signal, ended.signal]))
     try {
       while (!signal.aborted) {
         const entry = this.#ready.shift()
@@ -102,11 +106,12 @@ export class NatsQueue {
       }
     } finally {
       signal.removeEventListener('abort', wakeUp)
+      ended.abort()
       await pulling
     }
   }
 
-  /** How many there were. Rejects with the client's error */
+  /** How many there were; of several with one id those that are held, or else the first. Rejects with the client's error. */
   async cancel(callId: string): Promise<number> {
     const held = [...this.#entries.values()].filter((entry) => entry.callId === callId)
     for (const entry of held) {
@@ -119,7 +124,7 @@ export class NatsQueue {
     if (held.length > 0) return held.length
     const { line, name, decode } = this.#options
     const known = this.#places.get(callId)
-    if (known !== undefined && (await deleteMessage(line.manager, name, known))) return 1
+    if (known !== undefined && (await this.#delete(callId, known))) return 1
     const search = (): Promise<number | undefined> =>
       findMessage(line.manager, name, (data) => {
         const call = decode(data)
@@ -127,7 +132,16 @@ export class NatsQueue {
       })
     // One after the other: anybody may ask for ids that are not there.
     const found = await (this.#search = this.#search.then(search, search))
-    return found !== undefined && (await deleteMessage(line.manager, name, found)) ? 1 : 0
+    return found !== undefined && (await this.#delete(callId, found)) ? 1 : 0
+  }
+
+  async #delete(callId: string, sequence: number): Promise<boolean> {
+    const { line, name } = this.#options
+    this.#deleted.set(sequence, callId)
+    if (this.#deleted.size > REMEMBERED_MAX) this.#deleted.delete(this.#deleted.keys().next().value as number)
+    if (await deleteMessage(line.manager, name, sequence)) return true
+    this.#deleted.delete(sequence)
+    return false
   }
 
   /** At the server and not running here. Rejects with the client's error */
@@ -177,6 +191,7 @@ export class NatsQueue {
 
   async #fetch(signal: AbortSignal): Promise<void> {
     this.#messages = await this.#consumer.fetch({ max_messages: BATCH, expires: EXPIRES_MS })
+    if (signal.aborted) this.#messages.stop()
     for await (const message of this.#messages) {
       if (signal.aborted) message.nak()
       else await this.#take(message)
@@ -189,21 +204,28 @@ export class NatsQueue {
     // The server has lost patience, or the connection: still one call.
     if (known !== undefined) known.message = message
     else if (this.#settled.has(key)) message.ack()
-    else {
-      const { name, decode, bury } = this.#options
-      const call = decode(message.data)
-      if (typeof call === 'string') {
-        await bury(name, message, call)
-        message.ack()
-        return
-      }
-      const callId = call.callId === '' ? `${name}@${message.info.streamSequence}` : call.callId
-      const entry: Entry = { key, sequence: message.info.streamSequence, callId, call, message, withdrawn: new AbortController() } // prettier-ignore
-      this.#entries.set(key, entry)
-      this.#places.delete(callId)
-      this.#ready.push(entry)
-      this.#wake?.()
+    else await this.#takeNew(key, message)
+  }
+
+  async #takeNew(key: string, message: JsMsg): Promise<void> {
+    const { name, decode, bury } = this.#options
+    const { streamSequence: sequence } = message.info
+    const call = decode(message.data)
+    if (typeof call === 'string') {
+      await bury(name, message, call)
+      message.ack()
+      return
     }
+    const callId = call.callId === '' ? `${name}@${sequence}` : call.callId
+    if (this.#deleted.get(sequence) === callId) {
+      message.ack()
+      return
+    }
+    const entry: Entry = { key, sequence, callId, call, message, withdrawn: new AbortController() }
+    this.#entries.set(key, entry)
+    this.#places.delete(callId)
+    this.#ready.push(entry)
+    this.#wake?.()
   }
 
   /** A stream or consumer that is gone is made again; everything else passes. */
