@@ -27,7 +27,7 @@ export function send(response: ServerResponse, { status, headers, value }: Answe
       response.writeHead(status).end()
       return
     }
-    if (body === undefined) response.writeHead(status, { 'Content-Length': 0 }).end()
+    if (body === undefined || status === 205) response.writeHead(status, { 'Content-Length': 0 }).end()
     else response.writeHead(status, { 'Content-Length': body.byteLength }).end(body)
   } catch (error) {
     console.error(error)
@@ -91,13 +91,18 @@ export function textOf(error: unknown): string {
   }
 }
 
+/** What Express takes to be UTF-8 where no charset is stated, even as bytes. */
+const TEXT_TYPE = /^\s*(?:text\/|application\/(?:json|javascript)\b)(?!.*charset)/i
+
 /** Sets the content type that goes with it. */
 function bodyOf(response: ServerResponse, value: unknown): Buffer | undefined {
   if (value === undefined) return undefined
   if (value === null) return Buffer.alloc(0)
   if (typeof value === 'string') return text(response, value, 'text/html')
   if (ArrayBuffer.isView(value)) {
-    if (!response.hasHeader('Content-Type')) response.setHeader('Content-Type', 'application/octet-stream')
+    const type = response.getHeader('Content-Type')
+    if (type === undefined) response.setHeader('Content-Type', 'application/octet-stream')
+    else if (typeof type === 'string' && TEXT_TYPE.test(type)) response.setHeader('Content-Type', inUtf8(type))
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
   }
   // The template writes plain objects and lists itself, as text; everything else is JSON to Express.
