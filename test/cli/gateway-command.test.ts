@@ -1,6 +1,8 @@
 // `gateway` as a process: OpenFaaS's environment names, its own port for metrics, a line for each call.
 
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -93,4 +95,16 @@ module.exports = async () => { writeFileSync('began', ''); await wait(); return 
     .split('\n')
     .map((line) => JSON.parse(line) as { kind: string; text?: string })
   expect(lines.find(({ kind, text }) => kind === 'request' && text?.includes('/function/slow - [200]'))).toBeDefined()
+})
+
+test('says how to fix a port of metrics that is taken', async () => {
+  const blocker = createServer()
+  await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
+  const { port } = blocker.address() as AddressInfo
+  await using gateway = started('taken', {}, '--metrics-port', String(port))
+  const { code, stderr } = await gateway.ended()
+  blocker.close()
+  expect(code).toBe(2)
+  expect(stderr).toContain(`HUB_GATEWAY_LISTEN: 127.0.0.1:${port}`)
+  expect(stderr).toContain('Choose another port with --metrics-port, or stop what is using it.')
 })

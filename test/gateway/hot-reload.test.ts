@@ -146,6 +146,21 @@ module.exports = async (event) => {
     expect(await call(rig)).toEqual([200, '5'])
   })
 
+  test('reaches every replica', async () => {
+    const pid = (text: string): string => `module.exports = async () => '${text} ' + process.pid`
+    using edited = new Edited({ 'package.json': '{"type":"commonjs"}', 'handler.js': pid('old') })
+    const spec = { ...edited.spec, labels: { 'com.openfaas.scale.min': '2' } }
+    await using rig = await startRig([spec], { hotReload: true })
+    const seen = async (): Promise<ReadonlySet<string>> => new Set((await Promise.all(Array.from({ length: 8 }, () => call(rig)))).map(([, text]) => text)) // prettier-ignore
+    await until('both replicas answer', async () => (await seen()).size === 2)
+    edited.write('handler.js', pid('new'))
+    await until('both have the new code', async () => {
+      const texts = [...(await seen())]
+      return texts.length === 2 && texts.every((text) => text.startsWith('new '))
+    })
+    expect(rig.log.events.filter(({ line }) => line === 'handler.js changed: the new code runs')).toHaveLength(2)
+  })
+
   test('serves an edited Python handler, and keeps it when the next one does not load', async (context) => {
     context.skip(findExecutable('python3') === undefined, 'no python3')
     const python = (text: string): string => `def handle(event, context):\n    return {"body": "${text}"}\n`
