@@ -1,7 +1,7 @@
-// A folder per function with exactly its secrets, kept up to date, and the same files where OpenFaaS's containers have them,
-// if that place can be written. Copies only; the secrets themselves are in secret-store.ts.
+// A folder per function with exactly its secrets, kept up to date, and links to them where OpenFaaS's containers have
+// them, if that place can be written. The secrets themselves are in secret-store.ts.
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { FunctionSpec } from './function-spec.ts'
@@ -22,8 +22,8 @@ export class SecretMounts implements Disposable {
   readonly secrets: SecretStore
   readonly #options: SecretMountsOptions
   readonly #mounted = new Map<string, Mounted>()
-  /** Written to the shared folder by us. */
-  readonly #shared = new Set<string>()
+  /** Where our links in the shared folder lead, by name. */
+  readonly #shared = new Map<string, string>()
 
   /** @throws HubError HUB_STATE_UNUSABLE */
   constructor(options: SecretMountsOptions) {
@@ -78,19 +78,23 @@ export class SecretMounts implements Disposable {
       writeFileSync(unfinished, value, { mode: 0o600 })
       // At once: a function that reads it meanwhile gets the old one or the new one.
       renameSync(unfinished, path)
-      this.#share(secret, value)
+      this.#share(spec, secret)
     }
     return value !== undefined
   }
 
-  #share(secret: string, value: Uint8Array): void {
-    const { sharedDirectory } = this.#options
+  /** A link: no copy of a secret is left behind there, however we end. */
+  #share({ namespace }: Mounted, secret: string): void {
+    const { store, sharedDirectory } = this.#options
+    const target = store.pathOf(namespace, secret)
+    if (this.#shared.get(secret) === target) return
     try {
       mkdirSync(sharedDirectory, { recursive: true, mode: 0o700 })
       const unfinished = join(sharedDirectory, `.${process.pid}`)
-      writeFileSync(unfinished, value, { mode: 0o600 })
+      rmSync(unfinished, { force: true })
+      symlinkSync(target, unfinished)
       renameSync(unfinished, join(sharedDirectory, secret))
-      this.#shared.add(secret)
+      this.#shared.set(secret, target)
     } catch {
       // Not ours to write: functions find their secrets by secret_mount_path.
     }
@@ -101,15 +105,19 @@ export class SecretMounts implements Disposable {
     const { store, sharedDirectory } = this.#options
     const wanted = new Set<string>()
     for (const { namespace, secrets } of this.#mounted.values())
-      for (const secret of secrets) if (this.#shared.has(secret) && store.has(namespace, secret)) wanted.add(secret)
-    for (const secret of this.#shared) {
-      if (wanted.has(secret)) continue
+      for (const secret of secrets) if (store.has(namespace, secret)) wanted.add(store.pathOf(namespace, secret))
+    for (const [secret, target] of this.#shared) {
+      if (wanted.has(target)) continue
       this.#shared.delete(secret)
+      const link = join(sharedDirectory, secret)
       try {
-        rmSync(join(sharedDirectory, secret), { force: true })
+        if (readlinkSync(link) === target) rmSync(link)
       } catch {
-        // It can no longer be written; what is there is not ours any more.
+        // It is gone, or no link, or cannot be written any more: not ours.
       }
+      // Of another namespace, whose secret of this name had to stand back.
+      for (const spec of this.#mounted.values())
+        if (spec.secrets.includes(secret) && store.has(spec.namespace, secret)) this.#share(spec, secret)
     }
   }
 }

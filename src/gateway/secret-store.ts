@@ -2,7 +2,7 @@
 // but the folder of a function that asks for it (secret-mounts.ts).
 
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs' // prettier-ignore
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import { HubError, errorText } from '../sdk/index.ts'
 
@@ -19,8 +19,8 @@ export class SecretStore {
 
   /** Namespaces given to it are valid names. @throws HubError HUB_STATE_UNUSABLE */
   constructor(directory: string) {
-    this.#directory = directory
-    makeFolder(directory)
+    this.#directory = resolve(directory)
+    makeFolder(this.#directory)
     // Of a process that was killed while it wrote.
     rmSync(this.#unfinished, { force: true })
   }
@@ -31,17 +31,22 @@ export class SecretStore {
   }
 
   has(namespace: string, name: string): boolean {
-    return isSecretName(name) && existsSync(this.#pathOf(namespace, name))
+    return isSecretName(name) && existsSync(this.pathOf(namespace, name))
   }
 
   /** Undefined where there is none. */
   value(namespace: string, name: string): Uint8Array | undefined {
     try {
-      return isSecretName(name) ? readFileSync(this.#pathOf(namespace, name)) : undefined
+      return isSecretName(name) ? readFileSync(this.pathOf(namespace, name)) : undefined
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
     }
+  }
+
+  /** Of its file, which is replaced as a whole when the secret changes. */
+  pathOf(namespace: string, name: string): string {
+    return join(this.#directory, namespace, name)
   }
 
   /** Adds or replaces; durable when it returns. @throws HubError HUB_STATE_UNUSABLE */
@@ -49,7 +54,7 @@ export class SecretStore {
     makeFolder(join(this.#directory, namespace))
     try {
       writeDurably(this.#unfinished, value)
-      renameSync(this.#unfinished, this.#pathOf(namespace, name))
+      renameSync(this.#unfinished, this.pathOf(namespace, name))
       syncFolder(join(this.#directory, namespace))
     } catch (error) {
       throw new HubError('HUB_STATE_UNUSABLE', `${this.#directory}: ${errorText(error)}`, { cause: error })
@@ -57,7 +62,7 @@ export class SecretStore {
   }
 
   remove(namespace: string, name: string): void {
-    rmSync(this.#pathOf(namespace, name), { force: true })
+    rmSync(this.pathOf(namespace, name), { force: true })
     syncFolder(join(this.#directory, namespace))
   }
 
@@ -68,10 +73,6 @@ export class SecretStore {
   /** Beside the namespaces, where no name of one can be: writes are one at a time. */
   get #unfinished(): string {
     return join(this.#directory, '.unfinished')
-  }
-
-  #pathOf(namespace: string, name: string): string {
-    return join(this.#directory, namespace, name)
   }
 }
 

@@ -1,6 +1,6 @@
 // `/system/secrets`: what comes in never goes out, but to the functions that ask for it (OpenFaaS contract, secrets).
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
@@ -194,12 +194,43 @@ describe('a function', () => {
     await api.post('/system/secrets', { name: 'key', value: 'v1' })
     expect(existsSync(shared)).toBe(false)
     await api.post('/system/functions', { service: 'show', ...SHOW, secrets: ['key'] })
-    expect(filesBelow(shared)).toEqual({ key: '600 v1' })
+    const key = (): string => readFileSync(join(shared, 'key'), 'utf8')
+    expect(key()).toBe('v1')
     await api.put('/system/secrets', { name: 'key', value: 'v2' })
-    expect(filesBelow(shared)).toEqual({ key: '600 v2' })
-    writeFileSync(join(shared, 'of-somebody-else'), 'x', { mode: 0o600 })
+    expect(key()).toBe('v2')
+    writeFileSync(join(shared, 'of-somebody-else'), 'x')
+    await api.post('/system/functions', { service: 'other', ...SHOW, secrets: ['key'] })
     await api.delete('/system/functions', { functionName: 'show' })
-    expect(filesBelow(shared)).toEqual({ 'of-somebody-else': '600 x' })
+    expect(key()).toBe('v2')
+    await api.delete('/system/functions', { functionName: 'other' })
+    expect(readdirSync(shared)).toEqual(['of-somebody-else'])
+  })
+
+  test('of two namespaces with a secret of one name, the last is found there, then the other', async () => {
+    await using rig = await startRig([])
+    const api = apiOf(rig)
+    const key = (): string => readFileSync(join(rig.directory, 'shared-secrets', 'key'), 'utf8')
+    await api.post('/system/namespace/', SHOP)
+    for (const namespace of ['openfaas-fn', 'shop']) {
+      await api.post('/system/secrets', { name: 'key', namespace, value: namespace })
+      await api.post('/system/functions', { service: 'show', ...SHOW, secrets: ['key'], namespace })
+      expect(key()).toBe(namespace)
+    }
+    await api.delete('/system/functions?namespace=shop', { functionName: 'show' })
+    expect(key()).toBe('openfaas-fn')
+  })
+
+  test('leaves no copy of a secret there, and takes nothing away that is not its own', async () => {
+    await using rig = await startRig([])
+    const api = apiOf(rig)
+    const shared = join(rig.directory, 'shared-secrets')
+    for (const name of ['mine', 'taken']) await api.post('/system/secrets', { name, value: 'v1' })
+    await api.post('/system/functions', { service: 'show', ...SHOW, secrets: ['mine', 'taken'] })
+    expect(readdirSync(shared, { withFileTypes: true }).map((entry) => entry.isSymbolicLink())).toEqual([true, true])
+    rmSync(join(shared, 'taken'))
+    writeFileSync(join(shared, 'taken'), 'by another gateway')
+    await rig.gateway.close()
+    expect(readdirSync(shared)).toEqual(['taken'])
   })
 
   test('works where that place cannot be written', async () => {
