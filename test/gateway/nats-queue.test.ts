@@ -183,6 +183,27 @@ test('a server that restarts is found again, and nothing is lost', async () => {
   await empty()
 })
 
+test('two gateways share the queue: every call runs, and none twice', async () => {
+  await using first = await start([CAT])
+  await using second = await start([CAT])
+  const ids = Array.from({ length: 100 }, (_, index) => `call-${index}`)
+  await Promise.all(ids.map((id, index) => post(index % 2 === 0 ? first : second, 'cat', { 'X-Call-Id': id })))
+  await empty()
+  const received = [first, second].flatMap(({ log }) => log.requests.flatMap((line) => /Received on .*'(call-\d+)'/.exec(line)?.[1] ?? [])) // prettier-ignore
+  expect(received.toSorted((a, b) => a.localeCompare(b))).toEqual(ids.toSorted((a, b) => a.localeCompare(b)))
+})
+
+test('a stream that somebody deletes is made again', async () => {
+  await using rig = await start([CAT])
+  await post(rig, 'cat')
+  await empty()
+  await manager.streams.delete('OF_faas-request')
+  await until('calls are accepted again', async () => (await rig.call('/async-function/cat', { method: 'POST' })).status === 202) // prettier-ignore
+  await until('the call has run', () => logged(rig, 'Invoked: cat [200]') > 1)
+  await empty()
+  expect(logged(rig, 'Invoked: cat [200]')).toBe(2)
+})
+
 describe('cancelling', () => {
   test('reaches what runs, what waits for a retry, and what this gateway has stored', async () => {
     await using receiver = await startReceiver()
