@@ -193,6 +193,10 @@ function wantsStream({ headers }: IncomingMessage): boolean {
 
 const NOTHING = Buffer.alloc(0)
 
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
+}
+
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
@@ -203,8 +207,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
  */
 async function bodyOf(request: IncomingMessage, response: ServerResponse): Promise<Readable | Uint8Array> {
   if (request.headers.expect !== undefined) response.writeContinue()
-  // What has arrived together with the head is handed over by the parser before anything else runs.
-  else await Promise.resolve()
+  // By then the parser has handed over what came together with the head.
+  else await turnOfLoop()
   if (request.complete) return (request.read() as Buffer | null) ?? NOTHING
   const body = new PassThrough()
   request.once('error', (error) => body.destroy(error))
