@@ -1,34 +1,27 @@
 // One process per call over stdin and stdout, as OpenFaaS's watchdogs run it: the classic one, and of-watchdog's modes
 // serializing (both collected) and streaming (both piped live).
 
-import type { ChildProcess } from 'node:child_process'
 import { Readable } from 'node:stream'
-import type { Writable } from 'node:stream'
 
 import { formatDuration } from '../../sdk/index.ts'
 import type { FunctionSpec } from '../function-spec.ts'
-import { limitReading } from './forward.ts'
-import { canonical, classicEnvironment, httpEnvironment, marshalled } from './http-environment.ts'
-import { endOf } from './process-end.ts'
-import { killGroup, onLines, spawnGroup, spawnProblem } from './process-group.ts'
+import { canonical, classicEnvironment, httpEnvironment } from './http-environment.ts'
+import { ProcessCall } from './process-call.ts'
+import { killGroup, onLines } from './process-group.ts'
 import type { Reaper } from './reaper.ts'
-import { RuntimeFailure } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 import {
   CLASSIC_LIMITS,
   OF_WATCHDOG_LIMITS,
   durationHeader,
-  firstLimit,
   headerOf,
   humanSize,
   isOn,
   limitsOf,
   secondsSince,
 } from './watchdog.ts'
-import type { Expiry, Limits } from './watchdog.ts'
+import type { Limits } from './watchdog.ts'
 
-/** Collected, because the status is known only at the exit. */
-const OUTPUT_BYTES_MAX = 128 * 1024 * 1024
 const CLASSIC_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
 
 export interface ProcessRuntimeOptions {
@@ -41,28 +34,11 @@ export interface ProcessRuntimeOptions {
   readonly log: InstanceLog
 }
 
-/** One call's process, and what ended it. */
-interface Call {
-  readonly child: ChildProcess
-  readonly stdin: Writable
-  readonly stdout: Readable
-  readonly stderr: Readable
-  readonly request: RuntimeRequest
-  readonly startedAt: number
-  /** The limit that passed. */
-  expired: Expiry | undefined
-  tooLong: boolean
-  /** The body of the request did not arrive. */
-  isCut: boolean
-  /** `exit status 0`, or what else became of it, once its output has ended. Rejects when it was not started. */
-  readonly ended: Promise<string>
-}
-
 export class ProcessRuntime implements FunctionRuntime {
   readonly ready = true
   readonly #options: ProcessRuntimeOptions
   readonly #limits: Limits
-  readonly #children = new Set<ChildProcess>()
+  readonly #calls = new Set<ProcessCall>()
 
   constructor(options: ProcessRuntimeOptions) {
     this.#options = options
@@ -70,7 +46,7 @@ export class ProcessRuntime implements FunctionRuntime {
   }
 
   get pids(): readonly number[] {
-    return Array.from(this.#children, ({ pid }) => pid).filter((pid) => pid !== undefined)
+    return Array.from(this.#calls, ({ child }) => child.pid).filter((pid) => pid !== undefined)
   }
 
   async warm(): Promise<boolean> {
@@ -87,91 +63,38 @@ export class ProcessRuntime implements FunctionRuntime {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) killGroup(child.pid)
+    for (const { child } of this.#calls) killGroup(child.pid)
   }
 
-  #start(request: RuntimeRequest): Call {
+  #start(request: RuntimeRequest): ProcessCall {
     const { command, directory, mode, env, reaper, log } = this.#options
-    const describe = mode === 'classic' ? classicEnvironment : httpEnvironment
+    const isClassic = mode === 'classic'
+    const describe = isClassic ? classicEnvironment : httpEnvironment
     const http = this.#isOn('cgi_headers', true) ? describe(request) : {}
-    if (mode === 'classic' && this.#isOn('debug_headers', false)) this.#debugHeaders('in', request.headers)
-    const startedAt = performance.now()
-    log.watchdog(mode === 'classic' ? 'Forking fprocess.' : `Running ${command[0] ?? ''}`)
-    const child = spawnGroup({
+    if (isClassic && this.#isOn('debug_headers', false)) this.#debugHeaders('in', request.headers)
+    log.watchdog(isClassic ? 'Forking fprocess.' : `Running ${command[0] ?? ''}`)
+    const call = new ProcessCall({
+      request,
       command,
       directory,
       env: { ...env, ...http },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      limits: this.#limits,
+      isMarshalled: isClassic && this.#isOn('marshal_request', false),
       reaper,
-      until: 'close',
+      onLimit: (ms) => log.lifecycle(`killed after ${formatDuration(ms)}`),
     })
-    this.#children.add(child)
-    const ended = endOf(child, (error) => spawnProblem(error, command, directory))
-    const { stdin, stdout, stderr } = child as ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable }
-    const call: Call = {
-      child,
-      stdin,
-      stdout,
-      stderr,
-      request,
-      startedAt,
-      ended,
-      expired: undefined,
-      tooLong: false,
-      isCut: false,
-    }
-    this.#limit(call)
-    this.#feed(call)
+    this.#calls.add(call)
+    const over = (): boolean => this.#calls.delete(call)
+    call.end().then(over, over)
     return call
   }
 
-  /** Ends the process at the first limit, and when the caller leaves. */
-  #limit(call: Call): void {
-    const { child, request } = call
-    const limit = firstLimit(this.#limits, request)
-    const timer = setTimeout(() => {
-      call.expired = limit.what
-      this.#options.log.lifecycle(`killed after ${formatDuration(limit.ms)}`)
-      killGroup(child.pid)
-    }, limit.ms)
-    const leave = (): void => killGroup(child.pid)
-    request.signal.addEventListener('abort', leave, { once: true })
-    if (request.signal.aborted) leave()
-    const over = (): void => {
-      clearTimeout(timer)
-      this.#children.delete(child)
-      request.signal.removeEventListener('abort', leave)
-      if (request.body instanceof Readable) request.body.destroy()
-    }
-    call.ended.then(over, over)
-  }
-
-  #feed(call: Call): void {
-    const { stdin, child, request } = call
-    const { body } = request
-    // A process that does not read its stdin is fine.
-    stdin.on('error', () => {})
-    // What is sent too slowly, or not to its end, is not what the function should work on.
-    if (body instanceof Readable)
-      body.once('error', () => {
-        call.isCut = true
-        killGroup(child.pid)
-      })
-    limitReading(request, this.#limits.readMs)
-    const isMarshalled = this.#options.mode === 'classic' && this.#isOn('marshal_request', false)
-    if (isMarshalled)
-      void collect(body).then(
-        (bytes) => stdin.end(marshalled(request, bytes)),
-        () => killGroup(child.pid),
-      )
-    else if (body === undefined || body instanceof Uint8Array) stdin.end(body)
-    else body.pipe(stdin)
-  }
-
-  async #classic(call: Call): Promise<RuntimeAnswer> {
+  async #classic(call: ProcessCall): Promise<RuntimeAnswer> {
     const { spec, log, command } = this.#options
-    const output = this.#collect(call, this.#isOn('combine_output', true))
-    const end = await this.#end(call)
+    const isCombined = this.#isOn('combine_output', true)
+    const output = call.collect(isCombined ? [call.stdout, call.stderr] : [call.stdout])
+    if (!isCombined) this.#logStderr(call)
+    const end = await call.end()
     if (call.expired === 'exec') {
       log.watchdog(`Killing process: ${spec.envProcess || command.join(' ')}`)
       return textAnswer(408, call.startedAt, 'Killed process.\n')
@@ -191,9 +114,10 @@ export class ProcessRuntime implements FunctionRuntime {
     return { status: 200, headers, body: bytes }
   }
 
-  async #serialize(call: Call): Promise<RuntimeAnswer> {
-    const output = this.#collect(call, false)
-    const end = await this.#end(call)
+  async #serialize(call: ProcessCall): Promise<RuntimeAnswer> {
+    const output = call.collect([call.stdout])
+    this.#logStderr(call)
+    const end = await call.end()
     const headers = ['Content-Type', this.#contentType, ...durationHeader(call.startedAt)]
     this.#options.log.watchdog(`Took ${secondsSince(call.startedAt)} secs`)
     if (end !== 'exit status 0') return { status: 500, headers, body: Buffer.from(end) }
@@ -201,22 +125,22 @@ export class ProcessRuntime implements FunctionRuntime {
   }
 
   /** The status is out with the first byte; what happens later can only break the body. */
-  async #stream(call: Call): Promise<RuntimeAnswer> {
+  async #stream(call: ProcessCall): Promise<RuntimeAnswer> {
     const { stdout } = call
     this.#logStderr(call)
     const chunks = stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     const first = await chunks.next()
     if (first.done === true) {
-      await this.#end(call)
+      await call.end()
       this.#accessLine(call, 0)
       return { status: 200, headers: ['Content-Type', this.#contentType], body: Buffer.alloc(0) }
     }
     const body = Readable.from(this.#rest(call, first.value, chunks), { objectMode: false, highWaterMark: 64 * 1024 })
-    body.once('close', () => killGroup(call.child.pid))
+    body.once('close', () => call.kill())
     return { status: 200, headers: ['Content-Type', this.#contentType], body }
   }
 
-  async *#rest(call: Call, first: Buffer, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  async *#rest(call: ProcessCall, first: Buffer, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
     let bytes = 0
     for (let chunk = first; ;) {
       bytes += chunk.byteLength
@@ -225,46 +149,20 @@ export class ProcessRuntime implements FunctionRuntime {
       if (next.done === true) break
       chunk = next.value
     }
-    const end = await this.#end(call)
+    const end = await call.end()
     this.#accessLine(call, bytes)
     // An exit is the function's own word that it is done, whatever its status; a signal is not.
     if (end.startsWith('signal')) throw new Error(`the process ended with ${end}`)
   }
 
-  #accessLine({ request, startedAt }: Call, bytes: number): void {
+  #accessLine({ request, startedAt }: ProcessCall, bytes: number): void {
     const took = Number(secondsSince(startedAt)).toFixed(4)
     this.#options.log.watchdog(
       `${request.method} ${request.path} - 200 - ContentLength: ${humanSize(bytes)} (${took}s)`,
     )
   }
 
-  /** @throws RuntimeFailure where there is nothing to answer */
-  async #end(call: Call): Promise<string> {
-    const end = await call.ended
-    if (call.tooLong) throw new RuntimeFailure('unreachable', `more than ${OUTPUT_BYTES_MAX} bytes of output`)
-    if (call.expired === 'gateway') throw new RuntimeFailure('timeout', 'no answer in time')
-    if (call.expired === 'write') throw new RuntimeFailure('unreachable', 'no answer within its write_timeout')
-    return end
-  }
-
-  #collect(call: Call, combined: boolean): Buffer[] {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    const keep = (chunk: Buffer): void => {
-      bytes += chunk.byteLength
-      if (bytes <= OUTPUT_BYTES_MAX) chunks.push(chunk)
-      else if (!call.tooLong) {
-        call.tooLong = true
-        killGroup(call.child.pid)
-      }
-    }
-    call.stdout.on('data', keep)
-    if (combined) call.stderr.on('data', keep)
-    else this.#logStderr(call)
-    return chunks
-  }
-
-  #logStderr({ stderr }: Call): void {
+  #logStderr({ stderr }: ProcessCall): void {
     const { spec, mode, log } = this.#options
     const prefix = mode !== 'classic' && this.#isOn('prefix_logs', true) ? 'stderr: ' : ''
     onLines(stderr, (line) => log.output(`${prefix}${line}`), { bufferSize: spec.envVars['log_buffer_size'] })
@@ -284,19 +182,6 @@ export class ProcessRuntime implements FunctionRuntime {
   get #contentType(): string {
     return this.#options.spec.envVars['content_type'] ?? 'application/octet-stream'
   }
-}
-
-/** @throws Error when it does not arrive whole, or is too long */
-async function collect(body: RuntimeRequest['body']): Promise<Uint8Array> {
-  if (body instanceof Uint8Array) return body
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of (body ?? []) as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength
-    if (bytes > OUTPUT_BYTES_MAX) throw new Error('too long')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function textAnswer(
