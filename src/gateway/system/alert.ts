@@ -8,6 +8,7 @@ import type { Fields } from './fields.ts'
 import { Refused } from './refused.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
+const LINE_CHARS_MAX = 300
 
 export async function alert(call: SystemCall): Promise<void> {
   const failed: string[] = []
@@ -16,11 +17,16 @@ export async function alert(call: SystemCall): Promise<void> {
       await scaleFor(call, fields)
     } catch (error) {
       if (!(error instanceof Refused) && !(error instanceof HubError)) throw error
-      failed.push(`[${index}] ${errorText(error)}\n`)
+      failed.push(`[${index}] ${oneLine(errorText(error))}\n`)
     }
   }
   if (failed.length === 0) return sendEmpty(call.response, 200)
   sendText(call.response, 500, failed.join(''))
+}
+
+/** It may name what the client sent. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ').slice(0, LINE_CHARS_MAX)
 }
 
 async function readAlerts({ request }: SystemCall): Promise<readonly Fields[]> {

@@ -59,6 +59,15 @@ test('each alert is its own: those that fail are listed by number, the others co
   })
 })
 
+test('each failure is one line of moderate length, whatever the alert names', async () => {
+  await using rig = await startRig([])
+  const { text } = await apiOf(rig).post('/system/alert', alertOf('firing', 'a\r\n[9] b', 'x'.repeat(10_000)))
+  const [first, second, ...others] = text.split('\n')
+  expect(first).toBe('[0] function a [9] b not found')
+  expect(second).toMatch(/^\[1\] function x{100,300}$/)
+  expect(others).toEqual([''])
+})
+
 test('an alert about nothing is fine', async () => {
   await using rig = await startRig([])
   for (const body of [{}, { alerts: [] }, { alerts: null, status: 'firing' }])
