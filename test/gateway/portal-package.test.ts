@@ -52,7 +52,7 @@ test(
         expect((await call(address() ?? '', '/function/node', { body: 'runs' })).text).toBe('esm runs')
         expect((await call(address() ?? '', '/function/classic', { body: 'promise' })).text).toBe('promised')
         // What runs it is the machine's.
-        const runner = 'src/gateway/runtime/python-runner.py'
+        const runner = 'src/gateway/runtime/python/__main__.py'
         expect(readFileSync(join(unpacked, 'dist', runner), 'utf8')).toBe(readFileSync(join(ROOT, runner), 'utf8'))
       } finally {
         await gateway.kill('SIGTERM')

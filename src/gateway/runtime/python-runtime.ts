@@ -15,7 +15,7 @@ import type { StartOptions } from './start.ts'
 import { OF_WATCHDOG_LIMITS } from './watchdog.ts'
 
 /** Beside this file in the sources as in the package. */
-const RUNNER = fileURLToPath(new URL('./python-runner.py', import.meta.url))
+const RUNNER = fileURLToPath(new URL('./python', import.meta.url))
 
 export function pythonRuntime(
   options: StartOptions,
