@@ -56,7 +56,7 @@ const COMMANDS: Readonly<Record<string, () => Expected>> = {
 /** Code in the second column of the table below Operating. */
 function tableOfCommands(): readonly string[] {
   const text = readFileSync(join(ROOT, 'README.md'), 'utf8')
-  const section = text.slice(text.indexOf('\n## Operating'), text.indexOf('\n## Errors'))
+  const section = text.split(/^## /m).find((part) => part.startsWith('Operating')) ?? ''
   const cells = [...section.matchAll(/^\| (?:[^|]*) \| (`.*) \|$/gm)].map(([, cell = '']) => cell)
   return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code))
 }
