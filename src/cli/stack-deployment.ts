@@ -43,14 +43,7 @@ export class StackDeployment {
 
   /** For the start: reads the files and deploys. @throws HubError HUB_CONFIG_UNREADABLE, HUB_USAGE when no function is chosen */
   async deploy(): Promise<void> {
-    const { paths, env, namespace, choice } = this.#options
-    const declared = paths.flatMap((path) => readStackFile(path, { env, namespace }).functions)
-    const chosen = declared.filter(({ name }) => choice(name))
-    if (chosen.length === 0 && declared.length > 0)
-      throw new HubError('HUB_USAGE', 'no function of the stack files is chosen by --filter or --regex', {
-        hint: `There are ${declared.map(({ name }) => name).join(', ')}.`,
-      })
-    await this.#deploy(chosen)
+    await this.#deploy(chosenFunctions(this.#options))
   }
 
   /**
@@ -137,6 +130,21 @@ export class StackDeployment {
     this.#said.add(text)
     personLog(this.#options.output).warn('', text)
   }
+}
+
+/** Starts nothing. @throws HubError HUB_CONFIG_UNREADABLE, HUB_USAGE when no function is chosen */
+export function chosenFunctions({
+  paths,
+  env,
+  namespace,
+  choice,
+}: Pick<StackDeploymentOptions, 'paths' | 'env' | 'namespace' | 'choice'>): readonly StackFunction[] {
+  const declared = paths.flatMap((path) => readStackFile(path, { env, namespace }).functions)
+  const chosen = declared.filter(({ name }) => choice(name))
+  if (chosen.length > 0 || declared.length === 0) return chosen
+  throw new HubError('HUB_USAGE', 'no function of the stack files is chosen by --filter or --regex', {
+    hint: `There are ${declared.map(({ name }) => name).join(', ')}.`,
+  })
 }
 
 /**

@@ -108,3 +108,15 @@ test('says how to fix a port of metrics that is taken', async () => {
   expect(stderr).toContain(`HUB_GATEWAY_LISTEN: 127.0.0.1:${port}`)
   expect(stderr).toContain('Choose another port with --metrics-port, or stop what is using it.')
 })
+
+test('a state directory has one gateway at a time, and is free again however that one ended', async () => {
+  await using first = started('shared', {})
+  await first.says(/count +http/)
+  await using second = started('shared', {})
+  const { code, stderr } = await second.ended()
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/^HUB_STATE_UNUSABLE: \S+\/shared is in use by another gateway\. Stop that one, or give this one a folder of its own with --state-dir\.\n$/)]) // prettier-ignore
+  first.signal('SIGKILL')
+  await first.ended()
+  await using third = started('shared', {})
+  await third.says(/count +http/)
+})

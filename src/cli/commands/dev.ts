@@ -5,7 +5,6 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { readStackFile } from '../../discovery/index.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import { Images } from '../../gateway/images.ts'
@@ -21,7 +20,7 @@ import { EXIT } from '../output.ts'
 import type { Output } from '../output.ts'
 import { RequestLines } from '../request-lines.ts'
 import { untilSignal } from '../signals.ts'
-import { StackDeployment } from '../stack-deployment.ts'
+import { StackDeployment, chosenFunctions } from '../stack-deployment.ts'
 import { viewFor } from '../view.ts'
 import type { View } from '../view.ts'
 import { gatewayLog, portOf } from './gateway.ts'
@@ -61,8 +60,8 @@ export async function dev(
       hint: 'Name one: connector-hub dev path/to/stack.yaml.',
     })
   // Before anything is started: what is wrong with the file is not about ports.
-  readStackFile(path, { env })
   const choice = functionChoice(options)
+  chosenFunctions({ paths: [path], env, namespace: FUNCTION_NAMESPACE, choice })
   const stop = untilSignal()
   const view = viewFor(output, options.json)
   const { config, watch, verbose } = options

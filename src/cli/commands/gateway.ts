@@ -18,7 +18,8 @@ import type { Output } from '../output.ts'
 import { personLog } from '../person-log.ts'
 import { RequestLines } from '../request-lines.ts'
 import { untilSignal } from '../signals.ts'
-import { StackDeployment } from '../stack-deployment.ts'
+import { StackDeployment, chosenFunctions } from '../stack-deployment.ts'
+import { lockState } from '../state-lock.ts'
 import { viewFor } from '../view.ts'
 import type { View } from '../view.ts'
 
@@ -49,7 +50,13 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
   const { settings, notes } = readGatewaySettings(withSettings(env, { ...options }))
   const drainMs = drainOf(options.drainTimeout)
   for (const note of notes) personLog(output).warn('', note)
+  const stack = { paths: options.stack ?? [], env, namespace: settings.namespace, choice }
+  // Before anything is started: what is wrong with a file is not about ports.
+  chosenFunctions(stack)
   const { auth } = await readHubConfig({ env: credentialsOf(env) })
+  const stateDir = resolve(options.stateDir)
+  using held = new DisposableStack()
+  held.use(lockState(stateDir))
   const stop = untilSignal()
   const lines = new RequestLines(output, (all) => view.requests(all))
   const images = new Images({ directory: process.cwd() })
@@ -59,7 +66,7 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
     // What was queued before finds its functions.
     holdsQueue: true,
     host: options.host,
-    stateDir: resolve(options.stateDir),
+    stateDir,
     sharedSecretsDirectory: resolve(options.secretsDir),
     drainMs,
     hotReload: options.watch,
@@ -68,12 +75,10 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
     ...(auth === undefined ? {} : { auth }),
   })
   const deployment = new StackDeployment({
+    ...stack,
     gateway: running,
     images,
-    paths: options.stack ?? [],
     env: { ...env, HUB_GATEWAY_URL: running.address },
-    namespace: settings.namespace,
-    choice,
     output,
   })
   await deployment.deploy()
