@@ -19,6 +19,7 @@ beforeAll(async () => {
   const site = join(folder, 'site')
   mkdirSync(join(site, 'sub', 'empty'), { recursive: true })
   mkdirSync(join(site, '.hidden'))
+  mkdirSync(join(site, 'odd', 'index.html'), { recursive: true })
   writeFileSync(join(folder, 'secret.txt'), 'secret')
   writeFileSync(join(folder, 'site-beside.txt'), 'secret')
   writeFileSync(join(site, 'index.html'), '<p>home</p>\n')
@@ -108,6 +109,7 @@ describe('what is not', () => {
     '/no-such-file',
     '/digits.txt/',
     '/sub/empty/',
+    '/odd/',
     '/outside.txt',
     '/up/secret.txt',
     '/up/site-beside.txt',

@@ -90,7 +90,11 @@ export class StaticRuntime implements FunctionRuntime {
       const real = await realpath(join(root, path))
       if (real !== root && !real.startsWith(root.endsWith(sep) ? root : `${root}${sep}`)) return undefined
       const info = await stat(real)
-      if (info.isDirectory()) return path.endsWith('/') ? await this.#find(`${path}${INDEX}`) : 'folder'
+      if (info.isDirectory()) {
+        if (!path.endsWith('/')) return 'folder'
+        const index = await this.#find(`${path}${INDEX}`)
+        return index === 'folder' ? undefined : index
+      }
       // A pipe or a device would hold the call for ever.
       if (!info.isFile() || path.endsWith('/')) return undefined
       return { path: real, size: info.size, modifiedMs: info.mtimeMs }
