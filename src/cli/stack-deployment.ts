@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 
 import { StackWatcher, readStackFile } from '../discovery/index.ts'
 import type { DiscoveryEvents, FunctionWatcher, StackFunction } from '../discovery/index.ts'
@@ -88,6 +89,8 @@ export class StackDeployment {
       wanted.add(fullName)
       await gateway.provideNamespace(spec.namespace)
       for (const secret of spec.secrets) await this.#provideSecret(spec, secret)
+      // What a client has deployed in its place stays until the file says something new of it.
+      if (isDeepStrictEqual(this.#deployed.get(fullName), spec)) continue
       await gateway.deploy(spec)
       this.#deployed.set(fullName, spec)
     }

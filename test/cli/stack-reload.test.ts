@@ -53,7 +53,8 @@ describe('gateway --stack', () => {
     using project = new Project({
       'stack.yaml':
         'functions:\n  say:\n    lang: node22\n    handler: ./say\n    environment_file: [env.yaml]\n' +
-        '  word:\n    fprocess: printenv WORD\n    handler: .\n    environment: { WORD: "${GREETING:-unset}" }\n    environment_file: [env.yaml]\n',
+        '  word:\n    fprocess: printenv WORD\n    handler: .\n    environment: { WORD: "${GREETING:-unset}" }\n    environment_file: [env.yaml]\n' +
+        '  kept: { fprocess: cat, handler: . }\n',
       'env.yaml': 'environment: { OTHER: a }\n',
       'say/package.json': NODE,
       'say/handler.js': says('one'),
@@ -65,6 +66,9 @@ describe('gateway --stack', () => {
     // Of a client, not of the file.
     const own = { service: 'own', image: 'local/own', envProcess: 'cat' }
     expect((await fetch(`${url}/system/functions`, { method: 'POST', body: JSON.stringify(own) })).status).toBe(202)
+    const instead = { service: 'kept', image: 'local/kept', envProcess: 'wc -c' }
+    expect((await fetch(`${url}/system/functions`, { method: 'PUT', body: JSON.stringify(instead) })).status).toBe(202)
+    expect(await call(url, 'kept')).toBe('200 0')
 
     // Somebody calls on and on while all of this happens.
     const answers = new Set<string>()
@@ -82,6 +86,8 @@ describe('gateway --stack', () => {
 
     project.write('env.yaml', 'environment: { OTHER: a, WORD: from the file }\n')
     await expect.poll(() => call(url, 'word')).toBe('200 from the file')
+    // Of this one the files say nothing new.
+    expect(await call(url, 'kept')).toBe('200 0')
 
     project.write('say/handler.js', says('three'))
     await expect.poll(() => call(url, 'say')).toBe('200 three')
@@ -91,7 +97,7 @@ describe('gateway --stack', () => {
 
     project.write('stack.yaml', 'functions:\n  late:\n    fprocess: cat\n    handler: .\n    namespace: shop\n')
     await expect.poll(() => names(url, 'shop')).toEqual(['late'])
-    await expect.poll(() => names(url)).toEqual(['own'])
+    await expect.poll(() => names(url)).toEqual(['kept', 'own'])
     expect(await (await fetch(`${url}/system/namespaces`)).json()).toEqual(['openfaas-fn', 'shop'])
     expect(await call(url, 'late.shop')).toBe('200 ')
 
@@ -100,7 +106,7 @@ describe('gateway --stack', () => {
     expect(await names(url, 'shop')).toEqual(['late'])
     project.write('stack.yaml', 'functions:\n  again:\n    fprocess: cat\n    handler: .\n')
     await gateway.says(/the stack files can be read again/)
-    await expect.poll(() => names(url)).toEqual(['again', 'own'])
+    await expect.poll(() => names(url)).toEqual(['again', 'kept', 'own'])
     gateway.signal('SIGTERM')
     expect((await gateway.ended()).code).toBe(0)
   })
