@@ -74,6 +74,12 @@ describe('a function that', () => {
     expect(exits.length).toBeGreaterThan(0)
     expect(exits.length).toBeLessThan(calls / 2)
     expect(rig.log.output.some(({ line }) => line.includes('no such luck'))).toBe(true)
+    // Between its starts it says so.
+    await until('it is not healthy', async () => {
+      await rig.call('/function/bad')
+      return (await rig.call('/function/bad/_/health')).status === 503
+    })
+    expect((await rig.call('/function/good/_/health')).status).toBe(200)
     expect((await rig.call('/function/good/fine')).status).toBe(200)
   })
 

@@ -151,6 +151,17 @@ describe('limits and failures', () => {
     expect(early.headers['x-duration-seconds']).toMatch(/^\d+\.\d{6}$/)
   })
 
+  test('a stream of events has no exec_timeout', async () => {
+    const headers = { Accept: 'text/event-stream' }
+    const response = await open(rig.gateway.address, '/function/hasty/events', { headers })
+    // Takes as long as the limit is.
+    expect((await rig.call('/function/hasty/never')).status).toBe(504)
+    expect((await rig.call('/function/hasty/go')).status).toBe(200)
+    let seen = ''
+    for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) seen += chunk
+    expect(seen).toBe('data: 1\n\ndata: 2\n\n')
+  })
+
   test('write_timeout takes the connection: the function cannot be reached', async () => {
     await rig.gateway.deploy(server('mute', { envVars: { write_timeout: '200ms' } }))
     expect(await rig.call('/function/mute/never')).toMatchObject({

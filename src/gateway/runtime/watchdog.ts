@@ -55,9 +55,12 @@ export function firstLimit(
   return { what: 'gateway', ms: timeoutMs }
 }
 
-/** The exec limit of this call: the header `X-Timeout` may shorten it, never extend it. */
+/**
+ * The exec limit of this call, as of-watchdog's mode http has it: the header `X-Timeout` may shorten it, never extend it, and
+ * a stream of events has none.
+ */
 export function execLimitOf({ headers }: RuntimeRequest, execMs: number): number {
-  if (execMs === 0) return 0
+  if (execMs === 0 || headerOf(headers, 'accept')?.startsWith('text/event-stream') === true) return 0
   const asked = parseDuration(headerOf(headers, 'x-timeout') ?? '')
   return asked !== undefined && asked > 0 && asked < execMs ? asked : execMs
 }
