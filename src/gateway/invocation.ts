@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough } from 'node:stream'
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 
 import { errorText } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
@@ -16,6 +16,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import type { RequestTarget } from './request-target.ts'
 import { RuntimeFailure } from './runtime/runtime.ts'
 import type { RuntimeAnswer } from './runtime/runtime.ts'
+import { TunnelResponse } from './tunnel.ts'
 import { probe } from './watchdog-probe.ts'
 
 export interface InvocationOptions {
@@ -39,6 +40,7 @@ export interface InvocationOptions {
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** Ours, for the log and the metrics: nobody is left to answer. */
 const CALLER_LEFT = 499
+const SWITCHED = 101
 const LEFT = new Error('the caller left')
 /** Which part of the platform answers instead of the function. */
 const BY_PROXY = { 'X-OpenFaaS-Internal': 'proxy' }
@@ -110,6 +112,7 @@ async function answer(
       path: probed ?? path,
       headers: identity.forwarded,
       body: hasBody(request) ? await bodyOf(request, response) : undefined,
+      upgrade: response instanceof TunnelResponse ? request.headers.upgrade : undefined,
       timeoutMs: wantsStream(request) ? options.writeTimeoutMs : options.upstreamTimeoutMs,
       signal: left.signal,
     })
@@ -142,11 +145,12 @@ async function reply(
   request: IncomingMessage,
   response: ServerResponse,
   { answered }: Identity,
-  { status, headers, body }: RuntimeAnswer,
+  { status, headers, body, socket }: RuntimeAnswer,
 ): Promise<number> {
   const sent = forwardable(headers)
   for (const name in answered)
     if (headerOf(headers, name.toLowerCase()) === undefined) sent.push(name, answered[name] as string)
+  if (socket !== undefined) return joined(response, sent, socket, request.headers.upgrade)
   if (headerOf(headers, 'content-type') === undefined)
     sent.push('Content-Type', request.headers['content-type'] ?? 'text/plain')
   const isSized = headerOf(headers, 'content-length') !== undefined
@@ -161,6 +165,18 @@ async function reply(
   // Of a stream the head goes ahead, however late its first event is.
   if (!isSized) response.flushHeaders()
   return (await send(body, response)) ? status : CALLER_LEFT
+}
+
+/** Resolves when either side has had enough. */
+async function joined(
+  response: ServerResponse,
+  headers: readonly string[],
+  socket: Duplex,
+  protocol = '',
+): Promise<number> {
+  if (response instanceof TunnelResponse && !response.destroyed) await response.join(headers, protocol, socket)
+  else socket.destroy()
+  return SWITCHED
 }
 
 /** False when the caller left first. A function that dies in the middle: the caller sees a broken body, never a complete one. */

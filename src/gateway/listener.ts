@@ -1,13 +1,13 @@
 // The HTTP server of the gateway: its limits and deadlines, and what is answered before any route is asked. Knows no route;
 // gateway.ts gives it those.
 
-import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 import { redirect, sendEmpty } from './http.ts'
 import { cleanPath, requestTarget } from './request-target.ts'
 import type { RequestTarget } from './request-target.ts'
+import { TunnelResponse, TunnelServer } from './tunnel.ts'
 
 export interface ListenerOptions {
   /** For a client to send its request line and headers. */
@@ -28,12 +28,13 @@ const CHECK_MS = 5000
 /** Not listening yet. */
 export function createListener(options: ListenerOptions): Server {
   const { headersTimeoutMs, readTimeoutMs } = options
-  const server = createServer({
+  const server = new TunnelServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: Math.min(headersTimeoutMs, readTimeoutMs),
     requestTimeout: readTimeoutMs,
     keepAliveTimeout: readTimeoutMs,
     connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs, readTimeoutMs),
+    shouldUpgradeCallback: (request) => isWebSocket(request) && refusalOf(request) === undefined,
   })
   server.maxConnections = CONNECTIONS_MAX
   // Their bytes are bounded; beyond a number Node would leave them out in silence.
@@ -43,6 +44,14 @@ export function createListener(options: ListenerOptions): Server {
     // A call's body is asked for when there is a function to read it.
     if (!targetOf(request).path.startsWith('/function/')) response.writeContinue()
     accept(request, response, options)
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    server.track(socket)
+    // Who leaves is seen where it is read and written.
+    socket.on('error', () => {})
+    const response = new TunnelResponse(request, head)
+    response.on('error', () => {})
+    void options.serve(request, response, targetOf(request))
   })
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {})
@@ -67,6 +76,13 @@ function accept(request: IncomingMessage, response: ServerResponse, options: Lis
   else if (method === 'GET' || method === 'HEAD') redirect(response, 301, path + target.query)
   // Redirected, it would come again as a GET without its body; so it is served where it would have been sent.
   else void options.serve(request, response, { path, query: target.query })
+}
+
+/** Calls of functions alone: nothing else here speaks anything but HTTP. */
+function isWebSocket(request: IncomingMessage): boolean {
+  const { method, headers } = request
+  if (method !== 'GET' || headers.upgrade?.toLowerCase() !== 'websocket') return false
+  return requestTarget(request.url ?? '/').path.startsWith('/function/') && headers['content-length'] === undefined
 }
 
 function targetOf({ url = '/' }: IncomingMessage): RequestTarget {

@@ -2,6 +2,7 @@
 // handed on in one piece, anything longer as a stream, at the pace of its reader. Used by forward.ts.
 
 import { Readable } from 'node:stream'
+import type { Duplex } from 'node:stream'
 
 import type { Dispatcher } from 'undici'
 
@@ -13,6 +14,8 @@ export interface ExchangeRequest {
   /** Flat name, value list. */
   readonly headers: readonly string[]
   readonly body: Readable | Uint8Array | undefined
+  /** To change to; a refusal is an answer as any other. */
+  readonly upgrade?: string | undefined
 }
 
 type Controller = Dispatcher.DispatchController
@@ -33,7 +36,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #failure: Error | undefined
 
   /** Sent at once. @param onOver called once, when nothing of it is left to come; not if it is aborted before the answer */
-  constructor(dispatcher: Dispatcher, { method, path, headers, body }: ExchangeRequest, onOver: () => void) {
+  constructor(dispatcher: Dispatcher, { method, path, headers, body, upgrade }: ExchangeRequest, onOver: () => void) {
     const { promise, resolve, reject } = Promise.withResolvers<RuntimeAnswer>()
     this.answer = promise
     this.#resolve = resolve
@@ -42,7 +45,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#requestBody = body instanceof Readable ? body : undefined
     // Destroyed when the exchange fails, and then nobody else listens.
     this.#requestBody?.on('error', () => {})
-    dispatcher.dispatch({ method, path, headers: headers as string[], body: body ?? null }, this)
+    dispatcher.dispatch(
+      { method, path, headers: headers as string[], body: body ?? null, upgrade: upgrade ?? null },
+      this,
+    )
   }
 
   /** Ends it wherever it is; what the promise or the reader of the body hears is `reason`. */
@@ -65,6 +71,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#headers = textsOf(rawHeaders)
     // The parser hands over all that has arrived before anything else runs.
     queueMicrotask(() => this.#settle())
+  }
+
+  onRequestUpgrade({ rawHeaders }: Controller, status: number, _headers: unknown, socket: Duplex): void {
+    this.#hasEnded = true
+    if (this.#failure !== undefined) socket.destroy()
+    this.#resolve({ status, headers: textsOf(rawHeaders), body: EMPTY, socket })
+    this.#onOver()
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {

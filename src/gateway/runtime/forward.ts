@@ -49,7 +49,7 @@ export async function forward(request: RuntimeRequest, options: ForwardOptions):
   // The limits cover the body of the answer, too.
   const exchange = new Exchange(
     dispatcher,
-    { method: request.method, path, headers, body: options.body ?? request.body },
+    { method: request.method, path, headers, body: options.body ?? request.body, upgrade: request.upgrade },
     over,
   )
   request.signal.addEventListener('abort', leave, { once: true })

@@ -1,6 +1,6 @@
 // What runs a function: the narrow seam between the routes and every kind of runtime.
 
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 
 import type { FunctionSpec } from '../function-spec.ts'
 
@@ -12,6 +12,8 @@ export interface RuntimeRequest {
   readonly headers: readonly string[]
   /** Undefined: there is none. Bytes: all of it, where it came with the head. The runtime destroys a stream when it will read no more. */
   readonly body: Readable | Uint8Array | undefined
+  /** The caller asks to change to this protocol; a runtime that cannot answers as if it did not. */
+  readonly upgrade?: string | undefined
   readonly timeoutMs: number
   /** Aborted when the caller leaves. */
   readonly signal: AbortSignal
@@ -23,6 +25,8 @@ export interface RuntimeAnswer {
   readonly headers: readonly string[]
   /** A stream must be read to its end or destroyed. */
   readonly body: Readable | Uint8Array
+  /** Of status 101: what speaks the other protocol from here on. The caller's to end. */
+  readonly socket?: Duplex
 }
 
 /** `unreachable`: the process is not there or went away. `timeout`: it did not answer in the time of the request. */
