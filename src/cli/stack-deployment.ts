@@ -10,7 +10,7 @@ import type { DiscoveryEvents, FunctionWatcher, StackFunction } from '../discove
 import type { FunctionSpec, Gateway } from '../gateway/gateway.ts'
 import type { Images } from '../gateway/images.ts'
 import { isSecretName } from '../gateway/secret-store.ts'
-import { HubError, systemClock } from '../sdk/index.ts'
+import { HubError, errorText, systemClock } from '../sdk/index.ts'
 import type { FunctionChoice } from './function-choice.ts'
 import { errorLine } from './output.ts'
 import type { Output } from './output.ts'
@@ -121,10 +121,21 @@ export class StackDeployment {
         )
       return
     }
-    if ((await gateway.provideSecret(namespace, secret, readFileSync(file))) === 'different')
+    const value = this.#contentOf(file)
+    if (value === undefined) return
+    if ((await gateway.provideSecret(namespace, secret, value)) === 'different')
       this.#warn(
         `secret ${secret} of namespace ${namespace} stays what the gateway has kept, which is not what ${file} says: change it with faas-cli secret update`,
       )
+  }
+
+  #contentOf(file: string): Uint8Array | undefined {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      this.#warn(`the secret in ${file} cannot be read: ${errorText(error)}`)
+      return undefined
+    }
   }
 
   /** Once, however often the files are read. */

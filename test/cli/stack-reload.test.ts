@@ -132,11 +132,14 @@ describe('gateway --stack', () => {
   })
 
   test('gives functions their secrets from .secrets, and says which are missing or others', async () => {
-    const stack = 'functions:\n  tell:\n    fprocess: sh tell.sh\n    handler: .\n    secrets: [api-key, other]\n'
+    const stack =
+      'functions:\n  tell:\n    fprocess: sh tell.sh\n    handler: .\n    secrets: [api-key, other, odd, ../up]\n'
     using project = new Project({
       'stack.yaml': stack,
       'tell.sh': 'cat "$secret_mount_path/api-key"\n',
       '.secrets/api-key': 'first value',
+      '.secrets/odd/file': 'a folder is no secret',
+      up: 'not a secret',
     })
     {
       await using gateway = project.start('gateway', '--stack', 'stack.yaml')
@@ -144,6 +147,8 @@ describe('gateway --stack', () => {
       await gateway.says(
         /secret other of tell is missing: write it to .*\/\.secrets\/other, or make it with faas-cli secret create/,
       )
+      await gateway.says(/the secret in .*\/\.secrets\/odd cannot be read: EISDIR/)
+      await gateway.says(/secret \.\.\/up of tell is not made: it is no name of a secret/)
       expect(await call(url, 'tell')).toBe('200 first value')
       expect(await (await fetch(`${url}/system/secrets`)).json()).toEqual([
         { name: 'api-key', namespace: 'openfaas-fn' },
