@@ -26,7 +26,9 @@ module.exports = async (event, context) => {
     .resize({ width: Number(WIDTH) })
     .jpeg()
     .toBuffer()
-  await s3.send(new PutObjectCommand({ ...target, Body: picture, ContentType: 'image/jpeg', Metadata: { 'made-of': madeOf } }))
+  await s3.send(
+    new PutObjectCommand({ ...target, Body: picture, ContentType: 'image/jpeg', Metadata: { 'made-of': madeOf } }),
+  )
   return context.status(200).succeed(`${target.Key} resized`)
 }
 
