@@ -79,8 +79,9 @@ export class ReloadingRuntime implements FunctionRuntime {
     generation.inFlight += 1
     try {
       const answer = await generation.runtime.call(request)
-      if (answer.body instanceof Uint8Array) this.#leave(generation)
-      else answer.body.once('close', () => this.#leave(generation))
+      const last = answer.socket ?? answer.body
+      if (last instanceof Uint8Array) this.#leave(generation)
+      else last.once('close', () => this.#leave(generation))
       return answer
     } catch (error) {
       this.#leave(generation)
