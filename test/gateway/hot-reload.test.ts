@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
+import { Images } from '../../src/gateway/images.ts'
 import { isAlive, nodeFunction, open, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 import { findExecutable } from '../servers/process.ts'
@@ -144,6 +145,16 @@ module.exports = async (event) => {
     for (let edit = 2; edit <= 5; edit += 1) edited.write('handler.js', answers(String(edit)))
     await callsUntil(rig, '5')
     expect(await call(rig)).toEqual([200, '5'])
+  })
+
+  test('follows the folder of an image that a client has deployed', async () => {
+    using edited = new Edited({ 'edited/package.json': '{"type":"commonjs"}', 'edited/handler.js': answers('old') })
+    await using rig = await startRig([], { hotReload: true, images: new Images({ directory: edited.folder }) })
+    const body = JSON.stringify({ service: 'edited', image: 'registry.example/edited:1' })
+    expect((await rig.call('/system/functions', { body })).status).toBe(202)
+    expect(await call(rig)).toEqual([200, 'old'])
+    edited.write('edited/handler.js', answers('new'))
+    expect(await callsUntil(rig, 'new')).toEqual(['200 old'])
   })
 
   test('reaches every replica', async () => {
