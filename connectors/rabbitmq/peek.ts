@@ -147,7 +147,10 @@ export class RabbitPeek implements Peek {
     if (kind === 'stream') return { look: await this.#openStream(queue), caution: undefined }
     const { consumers } = await countsOf(model, queue)
     const mode = consumers > 0 ? 'page' : 'hold'
-    return { look: new QueueLook({ model, queue, mode, clock, log }), caution: cautionOf(queue, kind, mode, consumers) }
+    return {
+      look: new QueueLook({ model, queue, kind, mode, clock, log }),
+      caution: cautionOf(queue, kind, mode, consumers),
+    }
   }
 
   async #openStream(queue: string): Promise<Look> {
@@ -183,8 +186,9 @@ export class RabbitPeek implements Peek {
     }
     const limit = before === undefined ? 0 : (await countsOf(model, queue)).messages
     this.means = `new events come to a queue of our own, which is bound to ${exchange} like that of the hub and ends with the look; the events of the hub are not touched by that` // prettier-ignore
-    if (limit > 0) this.caution = cautionOf(queue, await kindOf(model, queue), 'waiting', 0)
-    const page = new QueueLook({ model, queue, mode: 'page', limit, clock, log })
+    const kind = limit > 0 ? await kindOf(model, queue) : 'unknown'
+    if (limit > 0) this.caution = cautionOf(queue, kind, 'waiting', 0)
+    const page = new QueueLook({ model, queue, kind, mode: 'page', limit, clock, log })
     /** What came between the two counts is in both queues. */
     const both = new Set<string>()
     const tap = await this.#tap(mine, queue, { exclusive: true }, (message) => both.delete(fingerprint(message)))

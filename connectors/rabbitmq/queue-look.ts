@@ -1,15 +1,18 @@
-// What waits in a queue, seen by getting it and giving it back: AMQP has no other way. Never with basic.nack, which puts what
+// What waits in a queue, seen by taking it and giving it back: AMQP has no other way. Never with basic.nack, which puts what
 // comes back to the end of a quorum queue; a channel that is closed puts it back where it was. Owned by peek.ts.
 
 import type { Channel, ChannelModel, Message } from 'amqplib'
 
 import { Repeat, errorText } from '../../src/sdk/index.ts'
 import type { Clock, SourceLog } from '../../src/sdk/index.ts'
+import type { QueueKind } from './feed.ts'
+import { QuorumTaker } from './quorum-taker.ts'
 import { countsOf } from './topology.ts'
 
 export interface QueueLookOptions {
   readonly model: ChannelModel
   readonly queue: string
+  readonly kind: QueueKind
   /**
    * `page`: what waits is given back at once, then shown, since somebody else reads the queue, or new messages are seen in
    * another way. `hold`: nobody else does, so it is kept until the look ends, and what comes is shown, too.
@@ -34,6 +37,8 @@ export class QueueLook {
   readonly #options: QueueLookOptions
   readonly #watch: Repeat
   #channel: Channel | undefined
+  /** Of a quorum queue, beside the channel. */
+  #taker: QuorumTaker | undefined
   #page: Message[] | undefined
   #held = 0
   #heldSinceMs: number | undefined
@@ -76,7 +81,7 @@ export class QueueLook {
     const channel = await this.#open()
     try {
       for (let bytes = 0; page.length < Math.min(messages, HELD_MAX) && bytes < PAGE_BYTES;) {
-        const message = await channel.get(queue)
+        const message = await this.#next(channel)
         if (message === false) break
         page.push(message)
         bytes += message.content.length
@@ -98,7 +103,7 @@ export class QueueLook {
     if (this.#channel === undefined) this.#watch.now()
     const channel = (this.#channel ??= await this.#open())
     try {
-      const message = await channel.get(this.queue)
+      const message = await this.#next(channel)
       this.#isAnswered = true
       if (message === false) return undefined
       this.#held += 1
@@ -111,13 +116,20 @@ export class QueueLook {
     }
   }
 
+  #next(channel: Channel): Promise<Message | false> {
+    const { queue, kind, clock } = this.#options
+    if (kind !== 'quorum') return channel.get(queue)
+    this.#taker ??= new QuorumTaker({ channel, queue, messagesMax: HELD_MAX, clock })
+    return this.#taker.next()
+  }
+
   /** Never rejects: what cannot be asked now is asked again. */
   async #check(): Promise<void> {
     const { model, queue, clock } = this.#options
     const { consumers } = await countsOf(model, queue).catch(() => ({ consumers: 0 }))
     if (this.#isGivenBack) return
     const isLate = this.#heldSinceMs !== undefined && clock.monotonic() - this.#heldSinceMs >= HOLD_MS
-    if (consumers === 0 && !isLate) return
+    if (consumers <= (this.#taker?.consumers ?? 0) && !isLate) return
     await this.close()
     this.#say(isLate ? 'what was held for ten minutes is given back; nothing more of it is shown' : 'a consumer has come: what was held is given back, and what it takes is not shown') // prettier-ignore
   }
