@@ -47,7 +47,8 @@ describe('queues', { timeout: 60_000 }, () => {
     const queue = await place.queue()
     const source = await place.source().opened([queue])
     await place.client.send(new DeleteQueueCommand({ QueueUrl: place.urlOf(queue) }))
-    expect((await source.lost()).code).toBe('HUB_SOURCE_FORBIDDEN')
+    // ElasticMQ may leave a poll unanswered that was open meanwhile.
+    expect(['HUB_SOURCE_FORBIDDEN', 'HUB_SOURCE_LOST']).toContain((await source.lost()).code)
     await expect(source.connect([queue])).rejects.toMatchObject({ code: 'HUB_SOURCE_FORBIDDEN' })
     await createQueue(place.client, queue)
     await source.reconnect([queue])

@@ -31,7 +31,7 @@ function copyOfQuickstart(name: string): string {
 describe('dev', () => {
   test(
     'shows each delivery, follows the stack file, keeps the last good one, and ends clean',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async () => {
       const stack = copyOfQuickstart('dev')
       await using dev = new CliProcess(['dev', stack, '--port', '0'])
@@ -60,7 +60,7 @@ describe('dev', () => {
           await client.publishAsync('late/1', 'now', { qos: 1 })
           expect(dev.stdout).toMatch(/✓ mqtt late\/1 → late\.openfaas-fn {2}200 in /)
         },
-        { timeout: 10_000, interval: 100 },
+        { timeout: 60_000, interval: 100 },
       )
       expect(dev.stdout).not.toContain('dead letter')
 
