@@ -165,6 +165,25 @@ function lengthOf({ body, method, headers = {} }: CallOptions): Record<string, s
   return isStated ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
 }
 
+/** Sends `one`, waits for it to come back, then `two`: the pieces of the answer of a function that echoes while it reads. */
+export async function mirrored(address: string, path: string): Promise<readonly string[]> {
+  const { hostname, port } = new URL(address)
+  const request = httpRequest({ hostname, port, path, method: 'POST', agent: false })
+  request.write('one')
+  const chunks: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    request.once('error', reject)
+    request.once('response', (response) => {
+      response.setEncoding('utf8').once('end', resolve)
+      response.on('data', (chunk: string) => {
+        chunks.push(chunk)
+        if (chunks.length === 1) request.end('two')
+      })
+    })
+  })
+  return chunks
+}
+
 const DEADLINE_MS = 60_000
 
 /** Waits for a condition; fails, naming it, when it does not come true in time. */

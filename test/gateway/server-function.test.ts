@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
-import { FIXTURES, isAlive, nodeFunction, open, processFunction, startRig, until } from './rig.ts'
+import { FIXTURES, isAlive, mirrored, nodeFunction, open, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 /** The Node of the tests, whatever the PATH has. */
@@ -117,21 +117,7 @@ describe('what it answers', () => {
   })
 
   test('begins before the body of the request has ended', async () => {
-    const { hostname, port } = new URL(rig.gateway.address)
-    const request = httpRequest({ hostname, port, path: '/function/any/mirror', method: 'POST', agent: false })
-    request.write('one')
-    const chunks: string[] = []
-    await new Promise<void>((resolve, reject) => {
-      request.once('error', reject)
-      request.once('response', (response) => {
-        response.setEncoding('utf8').once('end', resolve)
-        response.on('data', (chunk: string) => {
-          chunks.push(chunk)
-          if (chunks.length === 1) request.end('two')
-        })
-      })
-    })
-    expect(chunks).toEqual(['one', 'two'])
+    expect(await mirrored(rig.gateway.address, '/function/any/mirror')).toEqual(['one', 'two'])
   })
 
   test('breaks off when the server does', async () => {

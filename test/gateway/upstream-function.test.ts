@@ -1,7 +1,7 @@
 // Functions that run elsewhere: calls handed on to a URL, streamed both ways, nothing followed, nothing retried.
 
 import { readFileSync } from 'node:fs'
-import { createServer, request as httpRequest } from 'node:http'
+import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +11,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
 import { createCertificates, noCertificates } from '../servers/tls.ts'
-import { nodeFunction, open, startRig } from './rig.ts'
+import { mirrored, nodeFunction, open, startRig } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 let rig: Rig
@@ -113,21 +113,7 @@ describe('the answer', () => {
   })
 
   test('can begin before the body of the request has ended', async () => {
-    const { hostname, port } = new URL(rig.gateway.address)
-    const request = httpRequest({ hostname, port, path: '/function/plain/mirror', method: 'POST', agent: false })
-    request.write('one')
-    const chunks: string[] = []
-    await new Promise<void>((resolve, reject) => {
-      request.once('error', reject)
-      request.once('response', (response) => {
-        response.setEncoding('utf8').once('end', resolve)
-        response.on('data', (chunk: string) => {
-          chunks.push(chunk)
-          if (chunks.length === 1) request.end('two')
-        })
-      })
-    })
-    expect(chunks).toEqual(['one', 'two'])
+    expect(await mirrored(rig.gateway.address, '/function/plain/mirror')).toEqual(['one', 'two'])
   })
 
   test('that breaks off breaks off for the caller', async () => {

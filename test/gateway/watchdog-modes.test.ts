@@ -1,13 +1,12 @@
 // One process per call in the modes of of-watchdog: serializing collects what is printed, streaming passes it on live.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
-import { isAlive, open, processFunction, startRig, until } from './rig.ts'
+import { isAlive, mirrored, open, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 type Mode = 'streaming' | 'serializing'
@@ -121,21 +120,7 @@ describe('streaming', () => {
 
   test('both ways at once', async () => {
     const name = await deploy('streaming', 'cat')
-    const { hostname, port } = new URL(rig.gateway.address)
-    const request = httpRequest({ hostname, port, path: `/function/${name}`, method: 'POST', agent: false })
-    request.write('one')
-    const chunks: string[] = []
-    await new Promise<void>((resolve, reject) => {
-      request.once('error', reject)
-      request.once('response', (response) => {
-        response.setEncoding('utf8').once('end', resolve)
-        response.on('data', (chunk: string) => {
-          chunks.push(chunk)
-          if (chunks.length === 1) request.end('two')
-        })
-      })
-    })
-    expect(chunks).toEqual(['one', 'two'])
+    expect(await mirrored(rig.gateway.address, `/function/${name}`)).toEqual(['one', 'two'])
   })
 
   test('a process that is killed breaks its answer: by exec_timeout, or by its own fault', async () => {
