@@ -51,6 +51,11 @@ export interface Delivery {
   readonly message: EventMessage
   /** Aborted when the source no longer wants the outcome, e.g. a replaced cron fire or a revoked partition. */
   readonly signal?: AbortSignal
+  /**
+   * Asked right before each invocation: false, where somebody else may have begun to handle this event (see `Term`). It
+   * is then not invoked, and the source has it back. Must not throw.
+   */
+  mayInvoke?(): boolean
   /** Ask for the functions' answers in `settle`, each body cut at this many bytes. 0 or absent: not kept. */
   readonly responseBytesMax?: number
   /** Who owns the dead letters of this event, where its topic decides (SQS: a redrive policy). Default: `capabilities.reject`. */

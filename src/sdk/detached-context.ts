@@ -27,6 +27,7 @@ export function detachedContext({ instance, clock, log, unsettledMax = 1, recall
       get: (key) => Promise.resolve(kept.get(key) ?? recall?.(key)),
       set: (key, value) => Promise.resolve(void kept.set(key, value)),
       delete: (key) => Promise.resolve(void kept.delete(key)),
+      keys: () => Promise.resolve([...kept.keys()]),
     },
     inbox: () => {
       throw new HubError('HUB_INTERNAL', 'a source without a hub has no inbox')

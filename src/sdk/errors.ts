@@ -31,6 +31,31 @@ export const ERROR_CODES = {
     meaning: 'The gateway refused the credentials used for discovery.',
     fix: 'Set gateway.auth.usernameFile and passwordFile, or basic_auth=true with secret_mount_path.',
   },
+  HUB_DISCOVERY_DIFFERS: {
+    meaning: 'What Kubernetes and the gateway say of a function is not the same; that of Kubernetes counts.',
+    fix: 'Deploy the function again, or see why the gateway (or the operator of Function resources) lags behind.',
+  },
+  HUB_KUBERNETES_UNREACHABLE: {
+    meaning: 'The API server of Kubernetes cannot be reached or does not answer in time; what is known stays in force.',
+    fix: 'Check that the API server runs, and that network policies let this pod reach it.',
+  },
+  HUB_KUBERNETES_UNAUTHORIZED: {
+    meaning:
+      'The API server of Kubernetes does not know who asks: the token or certificate is missing, expired or wrong.',
+    fix: 'In a pod, let its service account be mounted (automountServiceAccountToken); elsewhere, log in again.',
+  },
+  HUB_KUBERNETES_FORBIDDEN: {
+    meaning: 'The API server of Kubernetes knows who asks and does not allow it.',
+    fix: 'Grant the verb, resource and namespace that the error names by a Role or ClusterRole.',
+  },
+  HUB_KUBERNETES_FAILED: {
+    meaning: 'The API server of Kubernetes refused a request, or answered something that is not its protocol.',
+    fix: "See the reason in the message, and the API server's log.",
+  },
+  HUB_LEASE_LOST: {
+    meaning: 'Another replica has the turn of this connector, or may have it; what was not begun here is left to it.',
+    fix: 'Nothing, where it is rare; otherwise see why the API server did not answer within leader.renewDeadline.',
+  },
   HUB_GATEWAY_UNREACHABLE: {
     meaning: 'The gateway cannot be connected to; deliveries wait and use up no attempts.',
     fix: 'Check gateway.url and that the gateway is running and reachable from here.',

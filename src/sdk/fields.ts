@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 
 import { HubError, errorText } from './errors.ts'
+import { isRecord } from './is-record.ts'
 import { nearest } from './nearest.ts'
 import { Secret } from './secret.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
@@ -549,8 +550,4 @@ function suggestion(wrong: string, known: readonly string[]): string {
   const near = nearest(wrong, known)
   if (near !== undefined) return `; did you mean ${near}?`
   return ''
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,7 +1,7 @@
 // Turns whatever a broker carries into header names and values that HTTP accepts: encoded where needed, never injected.
 
 /** RFC 9110 §5.6.2 token. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** Printable ASCII and inner spaces and tabs: what every HTTP stack passes unchanged (RFC 9110 §5.5). */
 const SAFE_VALUE = /^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/
 /** Names that belong to the invocation itself; a broker's header of that name is given the connector's prefix. */

@@ -17,6 +17,8 @@ export interface Capabilities {
   readonly durable: boolean
   /** Replicas of the connector share the events of a topic. */
   readonly shared: boolean
+  /** Replicas would each get every event, so only one works where turns are taken (`leader`). Default: where not `shared`. */
+  readonly takesTurns?: boolean
   readonly topicSyntax: TopicSyntax
 }
 
@@ -55,6 +57,8 @@ export interface Manifest<F extends Fields = Fields> extends Terms {
   readonly fields: F
   /** Topics in the connector's own syntax, or patterns of names, that it reads whatever annotations say; undefined: what they say. */
   reads?(config: ConfigOf<F>): readonly (string | RegExp)[] | undefined
+  /** Its broker confirms what is emitted to it as kept, with headers: it can take the dead letters of others. Absent: no. */
+  keepsLetters?(config: ConfigOf<F>): boolean
   /** What no field can see by itself, such as two that belong together. Undefined: nothing is wrong. Touches nothing. */
   check?(config: ConfigOf<F>): ConfigFault | undefined
 }

@@ -13,6 +13,8 @@ export interface CatchUpLimits {
   readonly fireMax: number
   /** Nothing at or before this is caught up. Unix milliseconds. */
   readonly oldestMs: number
+  /** At or before `afterMs`, oldest first: begun and not known to have been settled, so to be judged with the missed ones. */
+  readonly openMs?: readonly number[]
 }
 
 export interface Missed {
@@ -37,8 +39,10 @@ export function missedFires(schedule: Schedule, afterMs: number, untilMs: number
   const inWindow = more
     ? newestFires(schedule, Math.max(afterMs, limits.oldestMs), untilMs, keepMax)
     : first.filter((one) => one > limits.oldestMs)
-  const fires = inWindow.slice(Math.max(0, inWindow.length - keepMax))
-  return { fires, dropped: first.length - fires.length, more }
+  const { openMs = [] } = limits
+  const candidates = [...openMs.filter((one) => one > limits.oldestMs), ...inWindow]
+  const fires = candidates.slice(Math.max(0, candidates.length - keepMax))
+  return { fires, dropped: openMs.length + first.length - fires.length, more }
 }
 
 /** The last `max` fires, oldest first. */

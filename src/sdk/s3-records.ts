@@ -1,6 +1,8 @@
 // Reads the notification documents of S3 and of MinIO: one value for each record. Knows no transport and no connector.
 // Called by connectors that receive such documents, whole (MinIO) or inside their broker's messages (SQS).
 
+import { isRecord } from './is-record.ts'
+
 /** What one record of a document says (S3 User Guide, "Event message structure"). */
 export interface S3Record {
   /** Equal whenever this record is sent again, different for every other one; without the name of a connector. */
@@ -100,10 +102,6 @@ function unescape(spelled: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function member(value: unknown, name: string): unknown {

@@ -6,6 +6,7 @@ import type { ConfigOf, Fields } from './fields.ts'
 import type { Delivery } from './delivery.ts'
 import type { ErrorCode, HubError } from './errors.ts'
 import type { Inbox } from './inbox.ts'
+import type { Leadership } from './leadership.ts'
 import type { Manifest } from './manifest.ts'
 import type { Subscription } from './subscription.ts'
 import type { ToolContext, Tools } from './tools.ts'
@@ -53,6 +54,11 @@ export interface Source {
   probe(topics: readonly string[], signal: AbortSignal): Promise<ProbeReport>
   /** How far behind this instance is, for the broker's part of it; read at every scrape, so from memory. Absent: unknown. */
   backlog?(): readonly TopicBacklog[]
+  /**
+   * The turn is over (`SourceContext.leadership`): let go of the broker. `deliveries` has ended; `connect` follows with the
+   * next turn, or `close`. Absent: the source is closed, and another one is made for the next turn.
+   */
+  stepDown?(): Promise<void>
   /** Idempotent; legal before `connect`. What is unsettled stays with the broker. */
   close(): Promise<void>
 }
@@ -75,6 +81,8 @@ export interface StateStore {
   /** Resolves once durable. */
   set(key: string, value: string): Promise<void>
   delete(key: string): Promise<void>
+  /** Every key that has a value. */
+  keys(): Promise<readonly string[]>
 }
 
 /** Fields of a log line: scalars only, never a body, never a secret. */
@@ -106,7 +114,10 @@ export interface SourceContext {
   readonly instance: string
   readonly clock: Clock
   readonly log: SourceLog
+  /** Where replicas take turns, it goes with the turn: reading and writing fail with HUB_LEASE_LOST when another has it. */
   readonly state: StateStore
+  /** Set where replicas take turns: `connect` is called when this one has a term, and the signals end with it. */
+  readonly leadership?: Leadership
   /** For events that nobody will send again; the same one at each call. @throws HubError HUB_STATE_UNUSABLE */
   inbox(): Inbox
   /** Upper bound of deliveries handed out and not yet settled; use it as the broker's window (prefetch, receive maximum). */

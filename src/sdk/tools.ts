@@ -3,6 +3,7 @@
 
 import type { Clock } from './clock.ts'
 import type { DeadLetter } from './delivery.ts'
+import type { HubError } from './errors.ts'
 import type { EventMessage } from './event.ts'
 import type { SourceLog } from './source.ts'
 import type { Subscription } from './subscription.ts'
@@ -34,7 +35,37 @@ export interface Tools {
    * @throws HubError as `Source.connect`; HUB_USAGE when `from` has to say where they are
    */
   letters?(from: LetterPlaces, signal: AbortSignal): Promise<LetterBox | undefined>
+  /**
+   * How much waits at the broker for all replicas of this instance together, asked beside them. Absent: under this
+   * configuration the broker does not tell. @throws HubError as `Source.connect`
+   */
+  lag?(signal: AbortSignal): Promise<LagProbe>
 }
+
+/** Asks and takes nothing; makes nothing at the broker. */
+export interface LagProbe extends AsyncDisposable {
+  /**
+   * As of now, one for each place that a hub with these subscriptions reads. Calls do not overlap.
+   * @throws HubError when the broker cannot be asked any more; another probe may be able to
+   */
+  read(wanted: readonly Subscription[], signal: AbortSignal): Promise<readonly TopicLag[]>
+}
+
+/** What the broker says of one topic, or of one place where the events of several arrive. */
+export type TopicLag = {
+  readonly topic: string
+} & (
+  | {
+      readonly kind: 'known'
+      /** Events that no replica has been given. */
+      readonly waiting: number
+      /** Events that replicas have and have not settled, as far as they are not in `waiting`; undefined: the broker does not tell. */
+      readonly unsettled: number | undefined
+    }
+  /** No hub has been here yet. It makes its place when it starts, and what comes before may pass it by. */
+  | { readonly kind: 'unread' }
+  | { readonly kind: 'unknown'; readonly problem: HubError }
+)
 
 export interface Peek extends AsyncDisposable {
   /** How events are seen without being consumed: a sentence for a person, shown before the first event. */

@@ -92,6 +92,8 @@ interface Out {
 
 /** Ids that have been remembered long enough are forgotten after so many new ones. */
 const FORGET_EVERY = 1000
+/** After a settlement that could not be written. */
+const SETTLE_AGAIN_MS = 1000
 
 export class EventQueue implements Disposable {
   readonly #options: EventQueueOptions
@@ -262,12 +264,27 @@ export class EventQueue implements Disposable {
     if (this.#isClosed || this.#out.get(row.seq) !== out) return 'stale'
     out.isEnding = settlement.kind !== 'retry'
     try {
-      return await this.#conclude(out, settlement)
-    } finally {
+      const result = await this.#conclude(out, settlement)
       // A retry without a delay may have been handed out again.
       if (this.#out.get(row.seq) === out) this.#out.delete(row.seq)
       this.#wake?.()
+      return result
+    } catch (error) {
+      this.#settleLater(out, settlement)
+      throw error
     }
+  }
+
+  /** Not handed out again meanwhile: it has been dealt with, and a disk that is full has room again some time. */
+  #settleLater(out: Out, settlement: Settlement): void {
+    const { seq } = out.row
+    if (this.#isClosed || this.#out.get(seq) !== out) return
+    const again = (): void => {
+      this.#timers.delete(seq)
+      // It has been reported; it goes on being tried.
+      this.#settle(out, settlement).catch(() => undefined)
+    }
+    this.#timers.set(seq, this.#options.clock.after(SETTLE_AGAIN_MS, again))
   }
 
   async #conclude(out: Out, settlement: Settlement): Promise<SettleResult> {

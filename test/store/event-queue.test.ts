@@ -222,6 +222,47 @@ describe('bounds', () => {
   })
 })
 
+describe('a settlement that cannot be written', () => {
+  const away = (): void => database.sqlite.exec('ALTER TABLE events RENAME TO elsewhere')
+  const back = (): void => database.sqlite.exec('ALTER TABLE elsewhere RENAME TO events')
+
+  test.each([
+    ['an end', ACK, [], 0],
+    ['a retry', { kind: 'retry', delayMs: 5000, reason: 'answered 500' }, [['a', 2]], 1],
+  ] as const)(
+    'is written once it can be, and the event is not handed out before: %s',
+    async (_, settlement, later, left) => {
+      const queue = open()
+      const arrivals = read(queue)
+      await queue.put(event('a'))
+      await expect.poll(() => idsOf(arrivals)).toEqual(['a'])
+      away()
+      await expect(arrivals[0]?.settle(settlement)).rejects.toThrow('no such table')
+      await clock.advance(60_000)
+      expect([idsOf(arrivals), queue.length]).toEqual([['a'], 1])
+      back()
+      await clock.advance(1000)
+      await expect.poll(() => queue.unsettled).toBe(0)
+      await clock.advance(5000)
+      await expect.poll(() => queue.length).toBe(left)
+      expect(arrivals.slice(1).map(({ message }) => [message.id, message.attempt])).toEqual(later)
+    },
+  )
+
+  test('does not keep the event from being cancelled', async () => {
+    const queue = open({ canCancel: true })
+    const arrivals = read(queue)
+    await queue.put(event('a'))
+    await expect.poll(() => idsOf(arrivals)).toEqual(['a'])
+    away()
+    await expect(arrivals[0]?.settle({ kind: 'retry', delayMs: 0, reason: '' })).rejects.toThrow('no such table')
+    back()
+    expect(await queue.cancel('a')).toBe(1)
+    await clock.advance(60_000)
+    expect([idsOf(arrivals), queue.length, clock.pending]).toEqual([['a'], 0, 0])
+  })
+})
+
 describe('an id that is remembered', () => {
   const REMEMBER = { rememberMs: 60_000 }
 
