@@ -3,10 +3,13 @@
 import { reasonOf } from '../servers/provide.ts'
 import { provideAwsCli } from './awscli.ts'
 import { provideFaasCli } from './faas-cli.ts'
+import { provideGoSdk } from './go-sdk.ts'
 import { provideKafkaAcls } from './kafka-acls.ts'
+import { provideHelm, provideKubectl } from './kubernetes-tools.ts'
 import { provideMc } from './mc.ts'
 import { provideNatsCli } from './natscli.ts'
 import type { Program, ProgramName, Provide } from './program.ts'
+import { providePromtool } from './promtool.ts'
 import { provideRabbitAdmin } from './rabbitmqadmin.ts'
 
 export const PROGRAMS: Readonly<Record<ProgramName, Provide>> = {
@@ -16,6 +19,10 @@ export const PROGRAMS: Readonly<Record<ProgramName, Provide>> = {
   rabbitmqadmin: provideRabbitAdmin,
   awscli: provideAwsCli,
   'faas-cli': provideFaasCli,
+  kubectl: provideKubectl,
+  helm: provideHelm,
+  promtool: providePromtool,
+  'go-sdk': provideGoSdk,
 }
 
 /** @throws ServerUnavailable */

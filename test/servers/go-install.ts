@@ -2,7 +2,7 @@
 // set-ups.
 
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { withLock } from './cache.ts'
 import { runCommand } from './provide.ts'
@@ -22,7 +22,12 @@ export interface GoCommand {
   /** More flags of `go build`. */
   readonly flags?: readonly string[]
   /** Go files to add to the module, by path. */
-  readonly added?: Readonly<Record<string, string>>
+  readonly added?: Readonly<Record<string, string>> | undefined
+  /**
+   * `h1:…` of the module, compared here, for a version that the module proxy has and the public checksum database has not.
+   * Without: the database says. The modules it needs are always those of its own `go.sum`, or of the database.
+   */
+  readonly sum?: string | undefined
 }
 
 const PROBE_MS = 60_000
@@ -39,11 +44,11 @@ export async function goInstall(folder: string, options: GoCommand): Promise<voi
 }
 
 async function build(folder: string, options: GoCommand): Promise<void> {
-  const { go, module, path = '', version, buildMs, progress, flags = [], added = {} } = options
+  const { go, module, path = '', version, buildMs, progress, flags = [], added = {}, sum } = options
   // Caches of its own, since they grow to gigabytes and are of no use once it is built.
   const caches = join(folder, 'caches')
   mkdirSync(caches)
-  const env = { GOPATH: join(caches, 'path'), GOMODCACHE: join(caches, 'modules'), GOCACHE: join(caches, 'build'), CGO_ENABLED: '0' } // prettier-ignore
+  const env = { GOPATH: join(caches, 'path'), GOMODCACHE: join(caches, 'modules'), GOCACHE: join(caches, 'build'), CGO_ENABLED: '0', ...(sum === undefined ? {} : { GONOSUMDB: module }) } // prettier-ignore
   const command = { folder: caches, env, progress }
   await runCommand({ ...command, argv: [go, 'list', '-m', `${module}@${version}`], timeoutMs: PROBE_MS }).catch(
     (error: unknown) => {
@@ -54,10 +59,21 @@ async function build(folder: string, options: GoCommand): Promise<void> {
   progress(doing)
   const source = join(caches, 'source')
   // Not `go install`, which asks for the list of all versions first: not every mirror gives that.
-  await runCommand({ ...command, argv: [go, 'mod', 'download', WRITABLE, `${module}@${version}`], timeoutMs: buildMs, doing }) // prettier-ignore
+  const download = [go, 'mod', 'download', '-json', WRITABLE, `${module}@${version}`] as const
+  const downloaded = await runCommand({ ...command, argv: download, timeoutMs: buildMs, doing })
+  if (sum !== undefined) compareSums(`${module} ${version}`, sum, downloaded)
   cpSync(join(caches, 'modules', `${module}@${version}`), source, { recursive: true })
-  for (const [file, text] of Object.entries(added)) writeFileSync(join(source, file), text)
+  for (const [file, text] of Object.entries(added)) {
+    mkdirSync(dirname(join(source, file)), { recursive: true })
+    writeFileSync(join(source, file), text)
+  }
   const argv = [go, 'build', WRITABLE, '-trimpath', '-ldflags=-s -w', ...flags, '-o', folder, `./${path}`] as const
   await runCommand({ ...command, folder: source, argv, timeoutMs: buildMs, doing }) // prettier-ignore
   rmSync(caches, { recursive: true, force: true })
+}
+
+/** @param downloaded what Go says about the download, with the hash it has computed of it */
+function compareSums(what: string, sum: string, downloaded: string): void {
+  const got = /"Sum": "(h1:[^"]+)"/.exec(downloaded)?.[1]
+  if (got !== sum) throw new Error(`${what} is not what it was: its checksum is ${got ?? 'missing'}, not ${sum}`)
 }

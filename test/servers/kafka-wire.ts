@@ -42,6 +42,8 @@ export interface KafkaWire extends Disposable {
   metadata(): Promise<KafkaMetadata>
   /** CreateTopics v2. Throws when the broker refuses. */
   createTopic(name: string, partitions: number): Promise<void>
+  /** Resolves once the broker has an answer of its controller to a CreateTopics that creates none, whatever that answer is. */
+  reachController(): Promise<void>
 }
 
 /** Resolves once the broker accepted the credentials. */
@@ -54,6 +56,9 @@ export async function connectKafka({ port, sasl, tls }: KafkaAddress): Promise<K
       apiVersions: async () => apiVersions(await call(18, 0, new KafkaWriter())),
       metadata: async () => metadata(await call(3, 1, new KafkaWriter().int32(-1))),
       createTopic: async (name, partitions) => createTopic(call, name, partitions),
+      reachController: async () => {
+        await call(19, 2, creation('reached', 1, true))
+      },
       [Symbol.dispose]: () => socket.destroy(),
     }
   } catch (error) {
@@ -79,6 +84,7 @@ const ANSWER_MS = 5000
 
 /** Requests with header version 1, answers with header version 0: what is asked here has no newer form. */
 function caller(socket: Socket): Call {
+  let requests = 0
   let received = Buffer.alloc(0)
   let failure: Error | undefined
   let wake = (): void => {}
@@ -91,9 +97,8 @@ function caller(socket: Socket): Call {
     wake()
   }
   socket.on('error', fail)
-  socket.on('close', () => fail(new Error('the connection ended')))
+  socket.on('close', () => fail(new Error(`the connection ended with request ${requests}`)))
   socket.setTimeout(ANSWER_MS, () => fail(new Error(`no answer within ${ANSWER_MS} ms`)))
-  let requests = 0
   return async (key, version, body) => {
     requests += 1
     const message = Buffer.concat([new KafkaWriter().int16(key).int16(version).int32(requests).string('test').bytes(), body.bytes()]) // prettier-ignore
@@ -147,9 +152,14 @@ function metadata(answer: KafkaReader): KafkaMetadata {
   }
 }
 
-async function createTopic(call: Call, name: string, partitions: number): Promise<void> {
+/** Body of CreateTopics. */
+function creation(name: string, partitions: number, validateOnly: boolean): KafkaWriter {
   const body = new KafkaWriter().int32(1).string(name).int32(partitions).int16(1).int32(0).int32(0)
-  const answer = await call(19, 2, body.int32(ANSWER_MS).int8(0))
+  return body.int32(ANSWER_MS).int8(validateOnly ? 1 : 0)
+}
+
+async function createTopic(call: Call, name: string, partitions: number): Promise<void> {
+  const answer = await call(19, 2, creation(name, partitions, false))
   answer.int32() // throttled for
   answer.array(() => {
     answer.string()

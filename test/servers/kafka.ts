@@ -130,6 +130,8 @@ async function ready(address: KafkaAddress): Promise<void> {
   await client.apiVersions()
   const { brokers, controller } = await client.metadata()
   if (brokers.length === 0 || controller < 0) throw new Error('no broker has registered')
+  // It ends the connection of a request that it cannot forward yet.
+  await client.reachController()
 }
 
 function scramUsers(logins: readonly KafkaLogin[] = []): readonly string[] {

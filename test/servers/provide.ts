@@ -6,7 +6,7 @@ import type { ProgramName } from '../programs/program.ts'
 import { findExecutable, startProcess } from './process.ts'
 
 /** Servers that HUB_TEST_REQUIRE and HUB_TEST_<SERVER>_URL may name. */
-export type ServerName = 'nats' | 'rabbitmq' | 'kafka' | 'elasticmq' | 'minio' | 'mosquitto' | 'chromium'
+export type ServerName = 'nats' | 'rabbitmq' | 'kafka' | 'elasticmq' | 'minio' | 'mosquitto' | 'chromium' | 'kubernetes'
 
 /** There is none, or not of the kind the test needs. The reason is the message. Tests skip with it, unless `isRequired`. */
 export class ServerUnavailable extends Error {}

@@ -1,13 +1,19 @@
 // Sets up the real servers of the tests that are missing, and the programs that examples call, all or those that are named:
-// `npm run servers:setup [kafka] [mc] …`. Idempotent. Starts nothing that stays. Called by people, by CI and by the tests' own start.
+// `npm run servers:setup -- [--with kubernetes] [kafka] [mc] …`. Idempotent. Starts nothing that stays. Called by people, by CI
+// and by the tests' own start.
 
+import { parseArgs } from 'node:util'
+
+import { setUpHelm, setUpKubectl } from '../programs/kubernetes-tools.ts'
 import type { ProgramName } from '../programs/program.ts'
 import { PROGRAMS } from '../programs/programs.ts'
+import { setUpPromtool } from '../programs/promtool.ts'
 import { aligned } from '../summary.ts'
 import type { ServerRow } from '../summary.ts'
 import { setUpChromium } from './chromium.ts'
 import { provideElasticMq } from './elasticmq.ts'
 import { provideKafka } from './kafka.ts'
+import { setUpKubernetes } from './kubernetes-setup.ts'
 import { setUpMinio } from './minio-setup.ts'
 import { setUpMosquitto } from './mosquitto.ts'
 import { setUpNats } from './nats-setup.ts'
@@ -30,15 +36,31 @@ const SERVERS: Readonly<Record<ServerName, (progress: Progress) => Promise<Provi
   rabbitmq: setUpRabbit,
   mosquitto: setUpMosquitto,
   chromium: setUpChromium,
+  kubernetes: setUpKubernetes,
 }
 
-const SETUPS: Readonly<Record<Name, (progress: Progress) => Promise<Provided>>> = { ...SERVERS, ...PROGRAMS }
+/** Tests only look for these. */
+const LOOKED_FOR = { kubectl: setUpKubectl, helm: setUpHelm, promtool: setUpPromtool }
+
+const SETUPS: Readonly<Record<Name, (progress: Progress) => Promise<Provided>>> = {
+  ...SERVERS,
+  ...PROGRAMS,
+  ...LOOKED_FOR,
+}
 
 /** Where the connector that a server is for has another name. */
 const CONNECTORS: Readonly<Partial<Record<Name, string>>> = { elasticmq: 'sqs', mosquitto: 'mqtt' }
 
-/** Servers and programs. */
-export const NAMES = Object.keys(SETUPS) as readonly Name[]
+const ALL = Object.keys(SETUPS) as readonly Name[]
+
+/** Long to build, and needed by nothing but `npm run test:kubernetes`: set up only where it is asked for. */
+const LONG: readonly Name[] = ['kubernetes', 'kubectl', 'helm']
+
+/** Servers and programs of `npm run test:kubernetes`. */
+export const KUBERNETES_NAMES: readonly Name[] = [...LONG, 'promtool']
+
+/** Servers and programs of `npm test`. */
+export const NAMES: readonly Name[] = ALL.filter((name) => !LONG.includes(name))
 
 /** All at once. What cannot be had is a result with the reason, not a throw. */
 export async function setUpAll(names: readonly Name[], say: Progress): Promise<readonly SetUp[]> {
@@ -76,11 +98,20 @@ export function table(results: readonly SetUp[]): string {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const unknown = args.find((name) => !NAMES.some((known) => known === name))
-  if (unknown !== undefined) throw new Error(`nothing is called "${unknown}"; there are: ${NAMES.join(', ')}`)
-  const results = await setUpAll(args.length === 0 ? NAMES : (args as Name[]), (line) => console.error(line)) // prettier-ignore
+  const results = await setUpAll(namesOf(args), (line) => console.error(line))
   console.log(table(results))
   if (results.some((result) => 'reason' in result)) process.exitCode = 1
+}
+
+/** @throws Error for what is not known */
+export function namesOf(args: readonly string[]): readonly Name[] {
+  const { values, positionals } = parseArgs({ args: [...args], options: { with: { type: 'string', multiple: true } }, allowPositionals: true }) // prettier-ignore
+  const group = values.with?.find((name) => name !== 'kubernetes')
+  if (group !== undefined) throw new Error(`--with takes "kubernetes", not "${group}"`)
+  const unknown = positionals.find((name) => !ALL.some((known) => known === name))
+  if (unknown !== undefined) throw new Error(`nothing is called "${unknown}"; there are: ${ALL.join(', ')}`)
+  const named = positionals.length === 0 ? NAMES : (positionals as Name[])
+  return values.with === undefined ? named : [...new Set([...named, ...KUBERNETES_NAMES])]
 }
 
 if (import.meta.main) await main(process.argv.slice(2))
