@@ -2,6 +2,7 @@
 // connector; read by annotations.ts and printed in the README.
 
 import { field } from '../sdk/index.ts'
+import type { Field } from '../sdk/index.ts'
 
 const DAY_MS = 86_400_000
 
@@ -88,3 +89,14 @@ export const TRIGGER_ANNOTATIONS = {
   schedule: field.string({ description: 'Cron expressions separated by `;`; needs topic: cron-function.' }),
   'com.openfaas.schedule': field.string({ description: 'The same, without the topic.' }),
 } as const
+
+/** True for the keys that the hub reads; all others belong to somebody else, and what they say changes no wiring. */
+export function isHubAnnotation(key: string): boolean {
+  return Object.hasOwn(TRIGGER_ANNOTATIONS, key) || key.startsWith(TOPIC_PREFIX) || settingsLike(key) !== undefined
+}
+
+/** The settings that begin as the key does, whether it is one of them or misspelt; undefined: it is none. */
+export function settingsLike(key: string): Readonly<Record<string, Field>> | undefined {
+  if (key.startsWith('connector.')) return SETTING_ANNOTATIONS
+  return key.startsWith('com.openfaas.retry.') ? RETRY_ANNOTATIONS : undefined
+}

@@ -13,7 +13,7 @@ import {
   type OverlapPolicy,
   type TriggerSettings,
 } from '../sdk/index.ts'
-import { CRON_TOPIC, RETRY_ANNOTATIONS, SETTING_ANNOTATIONS, TOPIC_PREFIX } from './annotation-table.ts'
+import { CRON_TOPIC, RETRY_ANNOTATIONS, SETTING_ANNOTATIONS, TOPIC_PREFIX, settingsLike } from './annotation-table.ts'
 import { compileFilter } from './filter.ts'
 import type { Finding } from './finding.ts'
 import type { FunctionInfo } from './function.ts'
@@ -255,11 +255,7 @@ class Reader {
 
   /** Only keys of the hub's own prefixes can be misspelt; all others belong to somebody else. */
   checkKnown(key: string): void {
-    const known = key.startsWith('connector.')
-      ? SETTING_ANNOTATIONS
-      : key.startsWith('com.openfaas.retry.')
-        ? RETRY_ANNOTATIONS
-        : undefined
+    const known = settingsLike(key)
     if (known === undefined || Object.hasOwn(known, key)) return
     const near = nearest(key, Object.keys(known))
     this.#warn(

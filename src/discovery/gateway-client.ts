@@ -3,7 +3,7 @@
 
 import { Pool } from 'undici'
 
-import { HubError, errorText, formatDuration, formatSize, isTlsFailure, redactUrl } from '../sdk/index.ts'
+import { HubError, errorText, formatDuration, formatSize, isTlsFailure, readWithin, redactUrl } from '../sdk/index.ts'
 import type { Clock, Secret } from '../sdk/index.ts'
 
 export interface GatewayClientOptions {
@@ -87,14 +87,8 @@ export class GatewayClient {
       signal,
     })
     const bytesMax = this.#options.responseBytesMax ?? RESPONSE_BYTES_MAX
-    const chunks: Buffer[] = []
-    let bytes = 0
-    // Leaving the loop early destroys the body and its connection.
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      bytes += chunk.byteLength
-      if (bytes > bytesMax) throw this.#failed(path, `the answer is larger than ${formatSize(bytesMax)}`)
-      chunks.push(chunk)
-    }
+    const answer = await readWithin(body as AsyncIterable<Buffer>, bytesMax)
+    if (answer === undefined) throw this.#failed(path, `the answer is larger than ${formatSize(bytesMax)}`)
     if (statusCode === 401 || statusCode === 403)
       throw new HubError('HUB_DISCOVERY_UNAUTHORIZED', `${this.#shownUrl}${path} answered ${statusCode}`, {
         canRetry: true,
@@ -106,7 +100,7 @@ export class GatewayClient {
         hint: 'Set gateway.url to the address that the gateway redirects to.',
       })
     }
-    return { status: statusCode, body: Buffer.concat(chunks, bytes) }
+    return { status: statusCode, body: answer }
   }
 
   /** An error that names the request; never what was answered, which may hold secrets of functions. */

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-import { HubError } from '../sdk/index.ts'
+import { HubError, isRecord } from '../sdk/index.ts'
 import type { Finding } from './finding.ts'
 import {
   fullFunctionName,
@@ -14,6 +14,7 @@ import {
   type FunctionInfo,
 } from './function.ts'
 import { GatewayClient, type GatewayClientOptions } from './gateway-client.ts'
+import { byFullName, listedTwice, listingFinding, refusedName, shownName, textAnnotations } from './listed-function.ts'
 import { namespaceTest, type NamespaceRules, type NamespaceTest } from './namespace-filter.ts'
 
 export interface GatewayListingOptions extends GatewayClientOptions {
@@ -41,7 +42,6 @@ const NAMESPACES_MAX = 10_000
 const PARALLEL_MAX = 4
 /** Records read between two turns of the event loop. */
 const RECORDS_A_TURN = 1000
-const SHOWN_NAME_CHARS_MAX = 80
 
 export class GatewayListing {
   readonly #client: GatewayClient
@@ -89,7 +89,7 @@ export class GatewayListing {
     const wanted = names.filter(this.#wanted)
     for (const name of wanted)
       if (!isRoutableNamespace(name))
-        findings.push(refused(name, '', `namespace "${shown(name)}" cannot stand in a route and is left out`))
+        findings.push(refusedName(name, '', `namespace "${shownName(name)}" cannot stand in a route and is left out`))
     if (wanted.length === 0)
       findings.push(
         listingFinding(
@@ -185,66 +185,28 @@ class RecordReader {
       return 'the answer holds something that is not a function'
     const { name, annotations } = record
     if (annotations !== undefined && annotations !== null && !isRecord(annotations))
-      return `the annotations of ${shown(name)} are not a mapping`
+      return `the annotations of ${shownName(name)} are not a mapping`
     // Without namespaces in the gateway, a record may still tell its own.
     const own = typeof record['namespace'] === 'string' ? record['namespace'] : ''
     if (this.#wanted?.(own) === false) return undefined
     const fullName = fullFunctionName(name, this.#namespace)
     if (!isRoutableName(name))
       this.findings.push(
-        refused(fullName, name, `function name "${shown(name)}" cannot stand in a route; the function is left out`),
+        refusedName(
+          fullName,
+          name,
+          `function name "${shownName(name)}" cannot stand in a route; the function is left out`,
+        ),
       )
-    else if (this.functions.has(name))
-      this.findings.push({
-        ...refused(fullName, name, `${fullName} is listed twice; the first one counts`),
-        level: 'warning',
-      })
+    else if (this.functions.has(name)) this.findings.push(listedTwice(fullName, name))
     else this.functions.set(name, this.#info(name, fullName, annotations ?? {}))
     return undefined
   }
 
   #info(name: string, fullName: string, given: Readonly<Record<string, unknown>>): FunctionInfo {
-    const annotations: Record<string, string> = {}
-    for (const [key, value] of Object.entries(given)) {
-      if (typeof value === 'string') annotations[key] = value
-      else if (value !== null)
-        this.findings.push({
-          ...refused(fullName, name, `${fullName}: ${shown(key)} is not text and has no effect`),
-          annotation: key,
-          hint: 'Quote the value, so that it is text.',
-          code: 'HUB_ANNOTATION_INVALID',
-        })
-    }
+    const annotations = textAnnotations(fullName, name, given, this.findings)
     const last = this.#last.get(name)
     if (last !== undefined && sameAnnotations(last.annotations, annotations)) return last
     return { name, namespace: this.#namespace, fullName, annotations }
   }
-}
-
-function refused(fullName: string, name: string, message: string): Finding {
-  return {
-    level: 'error',
-    code: 'HUB_DISCOVERY_FAILED',
-    function: name === '' ? '' : shown(fullName),
-    annotation: '',
-    message,
-    hint: 'Use letters, digits, "-", "_" and "." in the name, beginning with a letter or digit (no "." in a namespace).',
-  }
-}
-
-function listingFinding(message: string, hint: string): Finding {
-  return { level: 'warning', code: 'HUB_DISCOVERY_FAILED', function: '', annotation: '', message, hint }
-}
-
-/** Names come from outside: cut, and without control characters. */
-function shown(name: string): string {
-  return name.slice(0, SHOWN_NAME_CHARS_MAX).replace(/[^\x20-\x7e]/g, '?')
-}
-
-function byFullName(left: FunctionInfo, right: FunctionInfo): number {
-  return left.fullName < right.fullName ? -1 : left.fullName > right.fullName ? 1 : 0
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -32,13 +32,26 @@ export class LastGood {
     onSnapshot: (snapshot: Snapshot) => void,
   ): void {
     const takenAtMs = this.#clock.now()
+    this.replace(functions, findings, onSnapshot)
+    this.confirm(takenAtMs)
+  }
+
+  /** As `accept`, of a listing that is not known to be complete by now: age and problem stay. */
+  replace(
+    functions: readonly FunctionInfo[],
+    findings: readonly Finding[],
+    onSnapshot: (snapshot: Snapshot) => void,
+  ): void {
     const last = this.#snapshot
-    if (last === undefined || !sameList(last.functions, functions) || !sameFindings(last.findings, findings)) {
-      const snapshot = { functions, takenAtMs, findings }
-      onSnapshot(snapshot)
-      this.#snapshot = snapshot
-    }
-    this.#lastGoodAtMs = takenAtMs
+    if (last !== undefined && sameList(last.functions, functions) && sameFindings(last.findings, findings)) return
+    const snapshot = { functions, takenAtMs: this.#clock.now(), findings }
+    onSnapshot(snapshot)
+    this.#snapshot = snapshot
+  }
+
+  /** What is in force was complete at `atMs`. */
+  confirm(atMs: number): void {
+    this.#lastGoodAtMs = atMs
     if (this.#problem !== undefined) this.#events.discoveryRecovered()
     this.#problem = undefined
   }

@@ -1,4 +1,5 @@
-// Which namespaces are looked at: an allow list and a deny list of simple globs. Pure; called by the gateway listing.
+// Which namespaces are looked at: an allow list and a deny list of simple globs. Pure; called by the listings of both kinds
+// and by the check of hub.yaml.
 
 export interface NamespaceRules {
   /** Globs with `*` and `?`; empty: all. */
@@ -13,6 +14,14 @@ export function namespaceTest({ allow, deny }: NamespaceRules): NamespaceTest {
   return (namespace) =>
     (allow.length === 0 || allow.some((glob) => globMatches(glob, namespace))) &&
     !deny.some((glob) => globMatches(glob, namespace))
+}
+
+/** At an API server, one by one: two watches for each. */
+export const NAMED_NAMESPACES_MAX = 60
+
+/** What can be read one by one, each once; undefined: all of the cluster has to be. */
+export function namedNamespaces({ allow }: Pick<NamespaceRules, 'allow'>): readonly string[] | undefined {
+  return allow.length === 0 || allow.some((glob) => /[*?]/.test(glob)) ? undefined : [...new Set(allow)]
 }
 
 /** `*` any run of characters, `?` exactly one. Linear in practice: it only ever goes back to the latest star. */
