@@ -10,6 +10,14 @@ export interface DeadLetterSink {
   put(letter: DeadLetter): Promise<void>
 }
 
+/** How much is kept; without one, everything. */
+export interface DeadLetterBound {
+  /** Of all letters; the newest one stays, however large. */
+  readonly bytesMax: number
+  /** So many of the oldest had to go for newer ones, durably. */
+  dropped(count: number): void
+}
+
 /** A letter with its number in the store. */
 export interface StoredDeadLetter extends DeadLetter {
   readonly number: number
@@ -53,51 +61,102 @@ interface Row {
   readonly body: Uint8Array
 }
 
+/** Of one letter in the file: what a client may make long, and a flat share for the rest. */
+const BYTES = 'length(body) + length(headers) + coalesce(length(path), 0) + length(topic) + 512'
+/** Dropped down to this part of the bound, so that not every letter has to look for the oldest. */
+const KEPT = 0.9
+
+interface Size {
+  readonly number: number
+  readonly bytes: number
+}
+
 /** Dead letters in the embedded store. Several processes may have it open. */
 export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   readonly #database: Database
+  readonly #bound: DeadLetterBound | undefined
+  /** At least what there is: other processes remove, too. Undefined: to be measured. */
+  #bytes: number | undefined
   readonly #insert
   readonly #list
   readonly #count
   readonly #last
   readonly #remove
   readonly #update
+  readonly #measure
+  readonly #sizes
+  readonly #removeUpTo
 
   /** @throws HubError HUB_STATE_UNUSABLE */
-  constructor(path: string) {
+  constructor(path: string, bound?: DeadLetterBound) {
     this.#database = openDatabase(path, MIGRATIONS)
+    this.#bound = bound
     const { sqlite } = this.#database
     this.#insert = sqlite.prepare(
       `INSERT INTO dead_letters (failed_at_ms, function, reason, status, attempts, event_id, source, topic, content_type,
-        headers, ordering_key, path, timestamp_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        headers, ordering_key, path, timestamp_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        RETURNING number, ${BYTES} AS bytes`,
     )
     this.#list = sqlite.prepare('SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?')
     this.#count = sqlite.prepare('SELECT count(*) AS count FROM dead_letters')
     this.#last = sqlite.prepare('SELECT max(number) AS last FROM dead_letters')
     this.#remove = sqlite.prepare('DELETE FROM dead_letters WHERE number = ?')
     this.#update = sqlite.prepare('UPDATE dead_letters SET reason = ?, status = ?, attempts = attempts + 1, failed_at_ms = ? WHERE number = ?') // prettier-ignore
+    this.#measure = sqlite.prepare(`SELECT coalesce(sum(${BYTES}), 0) AS bytes FROM dead_letters`)
+    this.#sizes = sqlite.prepare(`SELECT number, ${BYTES} AS bytes FROM dead_letters WHERE number < ? ORDER BY number`)
+    this.#removeUpTo = sqlite.prepare('DELETE FROM dead_letters WHERE number <= ?')
   }
 
   async put(letter: DeadLetter): Promise<void> {
+    const bound = this.#bound
+    try {
+      const dropped = await this.#database.commit(() => {
+        const stored = this.#store(letter)
+        return bound === undefined ? 0 : this.#dropOldest(bound.bytesMax, stored)
+      })
+      if (dropped > 0) bound?.dropped(dropped)
+    } catch (error) {
+      // What was counted may have been rolled back.
+      this.#bytes = undefined
+      throw error
+    }
+  }
+
+  #store(letter: DeadLetter): Size {
     const { message } = letter
-    await this.#database.commit(() =>
-      this.#insert.run(
-        Math.round(letter.failedAtMs),
-        letter.function,
-        letter.reason,
-        letter.status ?? null,
-        letter.attempts,
-        message.id,
-        message.source,
-        message.topic,
-        message.contentType ?? null,
-        headersText(message),
-        message.orderingKey ?? null,
-        message.path ?? null,
-        Math.round(message.timestampMs),
-        message.body,
-      ),
-    )
+    return this.#insert.get(
+      Math.round(letter.failedAtMs),
+      letter.function,
+      letter.reason,
+      letter.status ?? null,
+      letter.attempts,
+      message.id,
+      message.source,
+      message.topic,
+      message.contentType ?? null,
+      headersText(message),
+      message.orderingKey ?? null,
+      message.path ?? null,
+      Math.round(message.timestampMs),
+      message.body,
+    ) as unknown as Size
+  }
+
+  /** In the commit that stores the newest. @returns how many */
+  #dropOldest(bytesMax: number, newest: Size): number {
+    if (this.#bytes !== undefined) this.#bytes += newest.bytes
+    if (this.#bytes !== undefined && this.#bytes <= bytesMax) return 0
+    let { bytes } = this.#measure.get() as { bytes: number }
+    let last = 0
+    if (bytes > bytesMax) {
+      for (const size of this.#sizes.iterate(newest.number) as Iterable<unknown> as Iterable<Size>) {
+        if (bytes <= bytesMax * KEPT) break
+        bytes -= size.bytes
+        last = size.number
+      }
+    }
+    this.#bytes = bytes
+    return last === 0 ? 0 : Number(this.#removeUpTo.run(last).changes)
   }
 
   /** Up to `limit` letters after number `after`, oldest first. */

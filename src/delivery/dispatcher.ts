@@ -37,6 +37,8 @@ export interface DispatcherOptions {
   /** Keep up to this much of each answer for the log; 0: none. */
   readonly loggedResponseBytesMax: number
   readonly random?: () => number
+  /** `Delivery.mayInvoke` of every delivery, for sources that know nothing of turns. */
+  readonly mayInvoke?: () => boolean
 }
 
 export interface DrainReport {
@@ -287,6 +289,10 @@ export class Dispatcher {
 
   #invoke(call: Call): void {
     const { trigger, flight } = call
+    if (flight.delivery.mayInvoke?.() === false || this.#options.mayInvoke?.() === false) {
+      this.#withdraw(flight)
+      return
+    }
     const { message, signal, responseBytesMax } = flight.delivery
     call.state = 'invoking'
     call.invocations += 1

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { SqliteDeadLetters } from '../../src/delivery/dead-letters.ts'
 import type { DeadLetter } from '../../src/sdk/index.ts'
@@ -65,4 +65,49 @@ test('a closed store refuses a letter, so that its event stays unsettled', async
   const letters = new SqliteDeadLetters(':memory:')
   letters.close()
   await expect(letters.put(FULL)).rejects.toMatchObject({ code: 'HUB_STATE_UNUSABLE' })
+})
+
+describe('with a bound', () => {
+  const KIB = 1024
+  const drops: number[] = []
+  const bound = { bytesMax: 100 * KIB, dropped: (count: number) => void drops.push(count) }
+  const letterOf = (id: string, bytes: number): DeadLetter => ({ ...FULL, message: message(id, { body: Buffer.alloc(bytes) }) }) // prettier-ignore
+  const idsOf = (letters: SqliteDeadLetters): string[] => letters.list(100).map(({ message: { id } }) => id)
+  beforeEach(() => void drops.splice(0))
+
+  test('the oldest make room for newer ones, also after a restart', async () => {
+    const path = join(folder, 'letters.db')
+    {
+      using letters = new SqliteDeadLetters(path, bound)
+      for (let id = 1; id <= 9; id += 1) await letters.put(letterOf(String(id), 10 * KIB))
+      expect(drops).toEqual([])
+    }
+    using letters = new SqliteDeadLetters(path, bound)
+    // Each is half a kibibyte more than its body: ten are above the bound, eight below nine tenths of it.
+    await letters.put(letterOf('10', 10 * KIB))
+    expect(drops).toEqual([2])
+    expect(idsOf(letters)).toEqual(['3', '4', '5', '6', '7', '8', '9', '10'])
+    await letters.put(letterOf('11', 10 * KIB))
+    expect([drops, letters.count()]).toEqual([[2], 9])
+  })
+
+  test('the newest stays, however large', async () => {
+    using letters = new SqliteDeadLetters(':memory:', bound)
+    await letters.put(letterOf('1', 10 * KIB))
+    await letters.put(letterOf('2', 200 * KIB))
+    expect(idsOf(letters)).toEqual(['2'])
+    await letters.put(letterOf('3', 10 * KIB))
+    expect(idsOf(letters)).toEqual(['3'])
+    expect(drops).toEqual([1, 1])
+  })
+
+  test('what another process has removed counts no more', async () => {
+    const path = join(folder, 'letters.db')
+    using letters = new SqliteDeadLetters(path, bound)
+    for (const id of ['1', '2', '3']) await letters.put(letterOf(id, 30 * KIB))
+    using other = new SqliteDeadLetters(path)
+    await other.remove(2)
+    await letters.put(letterOf('4', 30 * KIB))
+    expect([drops, idsOf(letters)]).toEqual([[], ['1', '3', '4']])
+  })
 })

@@ -78,6 +78,34 @@ describe('settling', () => {
     expect(rig.ledger.counts).toMatchObject({ returned: 2, acked: 0, inFlight: 0 })
   })
 
+  test('does not invoke, nor retry, what its source says may be another’s by now, and gives it back', async () => {
+    const rig = new Rig()
+    const mine = new Set(['1', '2'])
+    rig.invoker.script = () => answered(503)
+    void rig.run()
+    for (const id of ['1', '2', '3']) rig.push(message(id), { mayInvoke: () => mine.has(id) })
+    await rig.rest()
+    expect(rig.invoker.started.map((one) => one.message.id)).toEqual(['1', '2'])
+    mine.delete('2')
+    await rig.clock.advance(60_000)
+    const tries = rig.invoker.started.map((one) => one.message.id)
+    expect([tries.filter((id) => id === '1').length > 1, tries.filter((id) => id === '2').length]).toEqual([true, 1])
+    expect(rig.settled.map(({ id }) => id).filter((id) => id !== '1')).toEqual([])
+    expect(rig.ledger.counts).toMatchObject({ received: 3, returned: 2 })
+  })
+
+  test('does not invoke anything of a source whose turn is over', async () => {
+    let isOurs = true
+    const rig = new Rig({ mayInvoke: () => isOurs })
+    void rig.run()
+    rig.push(message('1'))
+    await rig.rest()
+    isOurs = false
+    rig.push(message('2'))
+    await rig.rest()
+    expect([rig.kinds(), rig.ledger.counts.returned]).toEqual([['1 ack'], 1])
+  })
+
   test('hands back answers cut at what the delivery asked for, though the log keeps more', async () => {
     const rig = new Rig({ loggedResponseBytesMax: 100 })
     rig.invoker.script = () => answered(200, { response: { headers: ['x-a', '1'], body: Buffer.from('abcdef') } })
