@@ -16,6 +16,8 @@ export interface AdminOptions {
   readonly port: number
   readonly metrics: Metrics
   readonly connectors: () => readonly SupervisorStatus[]
+  /** Ready only while all of them are active. Default true. */
+  readonly needsConnectors?: boolean
   readonly discovery: () => DiscoveryStatus
   readonly ledgers: () => ReadonlyMap<string, Ledger>
   readonly open: () => OpenWork
@@ -52,7 +54,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
       const connectors = options.connectors()
       const discovery = options.discovery()
       // Readiness gates roll-outs and says why; liveness stays 200, because a restart would not bring a broker back.
-      const ready = discovery.lastGoodAtMs !== undefined && connectors.every(({ state }) => state === 'active')
+      const ready = discovery.lastGoodAtMs !== undefined && (options.needsConnectors === false || connectors.every(({ state }) => isWell(state))) // prettier-ignore
       send(ready ? 200 : 503, 'application/json', `${JSON.stringify({ ready, discovery, connectors }, null, 2)}\n`)
     } else if (path === '/metrics') {
       options.metrics.registry.metrics().then(
@@ -88,4 +90,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
         server.closeAllConnections()
       }),
   }
+}
+
+/** One that stands by does all that is wanted of it, so that replicas can be replaced one after another. */
+function isWell(state: SupervisorStatus['state']): boolean {
+  return state === 'active' || state === 'standby'
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { request } from 'undici'
 
-import { HubError, asHubError, errorText } from '../sdk/index.ts'
+import { HubError, asHubError, errorText, redactUrl } from '../sdk/index.ts'
 import type { ErrorCode } from '../sdk/index.ts'
 
 export interface Check {
@@ -42,6 +42,21 @@ export async function checkClock(gatewayUrl: string, timeoutMs: number): Promise
   const text = `its clock is ${(Math.abs(offMs) / 1000).toFixed(0)} s ${offMs > 0 ? 'ahead of' : 'behind'} ours`
   if (Math.abs(offMs) <= SKEW_MAX_MS) return { subject: 'clock', outcome: 'ok', detail: 'that of the gateway agrees with ours' } // prettier-ignore
   return { subject: 'clock', outcome: 'warning', detail: text, fix: 'Synchronise both machines (NTP): lag, schedules and signed requests go by the clock.' } // prettier-ignore
+}
+
+/** Whether calls of functions can reach it, where nothing else asks it anything. */
+export async function checkGatewayReached(gatewayUrl: string, timeoutMs: number): Promise<Check> {
+  const url = gatewayUrl.endsWith('/') ? gatewayUrl : `${gatewayUrl}/`
+  const subject = 'gateway'
+  try {
+    const { statusCode, body } = await request(new URL('healthz', url), { signal: AbortSignal.timeout(timeoutMs) })
+    await body.dump()
+    const detail = `${redactUrl(gatewayUrl)} answers ${statusCode}`
+    if (statusCode < 400) return { subject, outcome: 'ok', detail }
+    return { subject, outcome: 'warning', detail: `${detail} to /healthz`, fix: 'Check that gateway.url is that of an OpenFaaS gateway.' } // prettier-ignore
+  } catch (error) {
+    return failedCheck(subject, new HubError('HUB_GATEWAY_UNREACHABLE', `${redactUrl(gatewayUrl)}: ${errorText(error)}`, { cause: error })) // prettier-ignore
+  }
 }
 
 /** Whether dead letters and state can be written. Leaves nothing behind, so that a folder is not made by the wrong user. */

@@ -57,6 +57,66 @@ export const hubFields = {
       env: ['rebuild_timeout'],
     }),
   }),
+  discovery: field.choice(['gateway', 'kubernetes', 'kubernetes+gateway'], {
+    description:
+      'Who tells which functions there are: the gateway, asked every rebuildInterval; the API server of Kubernetes, watched; or that, compared with the gateway.',
+    default: 'gateway',
+  }),
+  kubernetes: field.group('The API server: by the service account of the pod, elsewhere by a kubeconfig.', {
+    functionNamespace: field.string({
+      description: "OpenFaaS's own namespace of functions; others count when they are annotated openfaas=1.",
+      default: 'openfaas-fn',
+      env: ['function_namespace'],
+    }),
+    kubeconfig: field.string({
+      description: 'File instead of the service account, of KUBECONFIG and of ~/.kube/config.',
+      example: '/etc/hub/kubeconfig',
+    }),
+    context: field.string({ description: 'Context of the kubeconfig instead of its current one.', example: 'staging' }),
+    timeout: field.duration({ description: 'Time a request may take.', default: '10s', minMs: 100 }),
+  }),
+  leader: field.group(
+    'Replicas of connectors that do not share events take turns, by a Lease of Kubernetes: one works, the others stand by.',
+    {
+      enabled: field.boolean({
+        description: 'Whether they do. Their state is then kept in the cluster, in a ConfigMap.',
+        default: false,
+      }),
+      lease: field.string({
+        description:
+          'Lease and ConfigMap of an instance are called by this, a hyphen, and its name. One for each release.',
+        default: 'connector-hub',
+        pattern: /^[a-z0-9]([-a-z0-9.]{0,180}[a-z0-9])?$/,
+        patternHint: 'must be a name of Kubernetes: lower-case letters, digits, - and .',
+      }),
+      namespace: field.string({
+        description: 'Where they are. By default that of the pod.',
+        env: ['POD_NAMESPACE'],
+        example: 'openfaas',
+      }),
+      identity: field.string({
+        description: 'What this replica is called there, with some random letters behind. By default the host name.',
+        env: ['POD_NAME'],
+        example: 'hub-cron-5d4f',
+      }),
+      duration: field.duration({
+        description: 'How long the others wait for a replica that is silent.',
+        default: '15s',
+        minMs: 1000,
+      }),
+      renewDeadline: field.duration({
+        description: 'How long a replica works without having renewed its turn. Must be shorter than duration.',
+        default: '10s',
+        minMs: 500,
+      }),
+      retryPeriod: field.duration({
+        description:
+          'Between two renewals, and between two looks of those that stand by. Must be shorter than renewDeadline.',
+        default: '2s',
+        minMs: 100,
+      }),
+    },
+  ),
   topicDelimiter: field.string({
     description: 'Text between the topics of one annotation, one or several characters.',
     default: ',',
@@ -112,11 +172,65 @@ export const hubFields = {
       'Directory of the embedded store: dead letters, connector state and accepted events. Must be on a durable disk.',
     default: '.connector-hub',
   }),
+  deadLetters: field.group(
+    'Where dead letters go for which the broker of their event has no place. None of these: stateDir.',
+    {
+      function: field.string({
+        description: 'Function that is called with each; what it answers with 2xx, it has kept.',
+        pattern: /^[-A-Za-z0-9_.]+$/,
+        patternHint: 'must be the name of a function, with its namespace: keep-letters.openfaas-fn',
+        example: 'keep-letters.openfaas-fn',
+      }),
+      mode: field.choice(['sync', 'async'], {
+        description: 'async: kept is what the queue of the gateway has accepted.',
+        default: 'sync',
+      }),
+      connector: field.string({
+        description:
+          'Instance under connectors whose broker keeps each as an event of the topic: Kafka, NATS JetStream, RabbitMQ or SQS.',
+        example: 'kafka',
+      }),
+      topic: field.string({ description: 'Topic, subject or queue there.', example: 'dead-letters' }),
+    },
+  ),
   drainTimeout: field.duration({ description: 'Time for running invocations to end at shutdown.', default: '25s' }),
   admin: field.group('Health and metrics server.', {
     host: field.string({ description: 'Address to listen on.', default: '0.0.0.0' }),
     port: field.integer({ description: 'Port; 0: any free one.', default: 8081, max: 65_535 }),
   }),
+  scaler: field.group(
+    'Answers KEDA (external-push, gRPC) with how much waits at the broker of each connector. The command `scaler` does nothing else.',
+    {
+      port: field.integer({
+        description: 'Port; 0: any free one. Without it, `run` answers nothing and `scaler` listens at 9090.',
+        max: 65_535,
+        example: 9090,
+      }),
+      host: field.string({ description: 'Address to listen on.', default: '0.0.0.0' }),
+      interval: field.duration({
+        description: 'Time between two looks at a broker.',
+        default: '5s',
+        minMs: 100,
+      }),
+      hub: field.url({
+        description:
+          'Admin server of the replicas, by a name that stands for each of them (a headless Service): asked what they have where the broker does not tell it (RabbitMQ).',
+        protocols: ['http:'],
+        example: 'http://connector-hub-rabbitmq-pods.openfaas:8081',
+      }),
+      tls: field.group('TLS of this server; without certFile it is plain text.', {
+        certFile: field.string({
+          description: 'PEM file of the server certificate; read again when it is renewed.',
+          example: '/etc/hub/scaler.pem',
+        }),
+        keyFile: field.string({ description: 'PEM file of its key.', example: '/etc/hub/scaler.key' }),
+        clientCaFile: field.string({
+          description: 'PEM file of the CA whose certificates clients must have; without it they need none.',
+          example: '/etc/hub/keda-ca.pem',
+        }),
+      }),
+    },
+  ),
   log: field.group('What is written to standard error.', {
     level: field.choice(['debug', 'info', 'warn', 'error'], { description: 'Least level written.', default: 'info' }),
     format: field.choice(['console', 'json'], {
@@ -162,6 +276,11 @@ export const instanceFields = {
   }),
   mode: field.choice(['sync', 'async'], { description: 'Instead of defaults.mode.' }),
   timeout: field.duration({ description: 'Instead of defaults.timeout.', minMs: 1 }),
+  leader: field.choice(['auto', 'on', 'off'], {
+    description:
+      'Whether its replicas take turns where leader.enabled is set; auto: when each of them would get every event.',
+    default: 'auto',
+  }),
   callbackUrl: field.url({ description: 'Instead of defaults.callbackUrl.', protocols: ['http:', 'https:'] }),
   contentType: field.string({ description: 'Instead of defaults.contentType.' }),
 } as const

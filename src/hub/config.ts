@@ -3,11 +3,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { YamlFile } from '../discovery/index.ts'
-import { HubError, Secret, checkConfig, errorText, problemText, termsOf } from '../sdk/index.ts'
-import type { ConfigOf, ConfigProblem, Fields, Manifest, Terms, TriggerSettings } from '../sdk/index.ts'
+import { NAMED_NAMESPACES_MAX, YamlFile, namedNamespaces } from '../discovery/index.ts'
+import { HubError, Secret, certificateFault, checkConfig, errorText, problemText, termsOf } from '../sdk/index.ts'
+import type { ConfigFault, ConfigOf, ConfigProblem, Fields, Manifest, Terms, TriggerSettings } from '../sdk/index.ts'
 import { hubFields, instanceFields } from './config-fields.ts'
+import { findLetterKeeper } from './letter-keeper.ts'
 import { loadManifest } from './registry.ts'
+import { turnProblems } from './turn-settings.ts'
 
 export type HubSettings = ConfigOf<typeof hubFields>
 export type InstanceSettings = ConfigOf<typeof instanceFields>
@@ -27,6 +29,8 @@ export interface HubConfig {
   /** Undefined: the gateway is asked without credentials. */
   readonly auth: { readonly username: string; readonly password: Secret } | undefined
   readonly instances: readonly InstanceConfig[]
+  /** Whose broker takes dead letters (`deadLetters.connector`), whether or not it runs here. */
+  readonly letterKeeper: InstanceConfig | undefined
 }
 
 /**
@@ -34,7 +38,7 @@ export interface HubConfig {
  * gateway-auth would hand the gateway's password to its broker.
  */
 const RESERVED_NAMES = new Set(
-  Object.entries(hubFields).flatMap(([name, { kind }]) => (kind === 'group' ? [name] : [])),
+  Object.entries(hubFields).flatMap(([name, { kind }]) => (kind === 'group' ? [name.replace(/[A-Z].*/, '')] : [])),
 )
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -55,12 +59,36 @@ export interface ReadConfigOptions {
   readonly overlay?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** Instead of `gateway.url`, wherever that is set. */
   readonly gatewayUrl?: string
+  /** Instead of `discovery`, wherever that is set. */
+  readonly discovery?: HubSettings['discovery']
   /** Instead of `stateDir`, wherever that is set. */
   readonly stateDir?: string
   /** Instead of `admin`, wherever that is set. */
   readonly admin?: { readonly host: string; readonly port: number }
   /** Lint looks at files of other machines. Default true. */
   readonly readSecretFiles?: boolean
+}
+
+function scalerFault({ scaler: { tls } }: HubSettings): ConfigFault | undefined {
+  const half = certificateFault('scaler.tls', tls)
+  if (half !== undefined || tls.clientCaFile === undefined || tls.certFile !== undefined) return half
+  return { at: 'scaler.tls', message: 'has clientCaFile and no certificate of its own', hint: 'Set certFile and keyFile, too.' } // prettier-ignore
+}
+
+/** A holder has to stop before another one begins, and to have time for several tries before that. */
+function leaderFault({ leader: { duration, renewDeadline, retryPeriod } }: HubSettings): ConfigFault | undefined {
+  if (renewDeadline >= duration)
+    return { at: 'leader.renewDeadline', message: 'is not shorter than leader.duration', hint: 'Set it to two thirds of it, such as 10s of 15s.' } // prettier-ignore
+  if (retryPeriod * 2 > renewDeadline)
+    return { at: 'leader.retryPeriod', message: 'is longer than half of leader.renewDeadline', hint: 'Set it to a fifth of it, such as 2s of 10s.' } // prettier-ignore
+  return undefined
+}
+
+/** The watcher refuses the same when it starts. */
+function namespacesFault({ discovery, gateway }: HubSettings): ConfigFault | undefined {
+  const names = discovery === 'gateway' ? undefined : namedNamespaces({ allow: gateway.namespaces })
+  if (names === undefined || names.length <= NAMED_NAMESPACES_MAX) return undefined
+  return { at: 'gateway.namespaces', message: `names ${names.length} namespaces, and at most ${NAMED_NAMESPACES_MAX} can be watched one by one`, hint: 'Use a glob such as team-*, which watches the whole cluster and needs a ClusterRole.' } // prettier-ignore
 }
 
 /** Every problem at once, or the configuration. @throws HubError HUB_CONFIG_UNREADABLE */
@@ -70,6 +98,7 @@ export async function checkHubConfig(
   const file = options.file === undefined ? undefined : new YamlFile(options.file)
   const root: Record<string, unknown> = file === undefined ? {} : { ...readRoot(file) }
   if (options.gatewayUrl !== undefined) root['gateway'] = { ...(root['gateway'] as object), url: options.gatewayUrl }
+  if (options.discovery !== undefined) root['discovery'] = options.discovery
   if (options.stateDir !== undefined) root['stateDir'] = options.stateDir
   if (options.admin !== undefined) root['admin'] = options.admin
   const instances = connectorsOf(root['connectors'], options)
@@ -80,6 +109,7 @@ export async function checkHubConfig(
     env: options.env,
     envPrefix: 'HUB',
     readSecretFiles,
+    check: (checked) => scalerFault(checked) ?? leaderFault(checked) ?? namespacesFault(checked),
   })
   problems.push(...hub.problems)
   const configured: InstanceConfig[] = []
@@ -88,7 +118,14 @@ export async function checkHubConfig(
     if (Array.isArray(instance)) problems.push(...instance)
     else configured.push(instance)
   }
+  // What a connector that is wrong would do is not known.
+  if (hub.config !== undefined && problems.length === 0) problems.push(...turnProblems(hub.config, keysOf(root['leader']), configured)) // prettier-ignore
   const auth = hub.config === undefined ? undefined : readAuth(hub.config, options.env, problems)
+  const keeperOf = async (name: string): Promise<InstanceConfig | readonly ConfigProblem[]> =>
+    configured.find((one) => one.name === name) ??
+    // What is wrong with one of the file is told already.
+    (instances.inputs.has(name) ? [] : await checkInstance(name, { type: name }, options.env, readSecretFiles))
+  const letterKeeper = hub.config === undefined ? undefined : await findLetterKeeper(hub.config, keeperOf, problems)
   const findings = problems.map((problem): ConfigFinding => {
     const place = file?.positionOf(problem.path)
     return place === undefined ? problem : { ...problem, line: place.line, column: place.column }
@@ -97,7 +134,7 @@ export async function checkHubConfig(
     config:
       hub.config === undefined || problems.length > 0
         ? undefined
-        : { settings: hub.config, auth, instances: configured },
+        : { settings: hub.config, auth, instances: configured, letterKeeper },
     findings,
   }
 }
@@ -212,6 +249,10 @@ function withOpenFaasNames(root: Record<string, unknown>, env: Environment): Rec
   if (isTrue(env['asynchronous_invocation'])) under('defaults', { mode: 'async' })
   if (isTrue(env['debug'])) under('log', { level: 'debug' })
   return merged
+}
+
+function keysOf(group: unknown): readonly string[] {
+  return typeof group === 'object' && group !== null ? Object.keys(group) : []
 }
 
 /** Explicit credentials win; else OpenFaaS's basic_auth with its secret files. */

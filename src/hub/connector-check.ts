@@ -2,7 +2,7 @@
 // nothing, changes nothing there. Called by `doctor`.
 
 import type { Wiring } from '../discovery/index.ts'
-import { ERROR_CODES, HubError, detachedContext, formatDuration, orAborted, systemClock } from '../sdk/index.ts'
+import { ERROR_CODES, HubError, detachedContext, formatDuration, orAborted, systemClock, within } from '../sdk/index.ts'
 import type { ProbeReport, SourceLog, TopicReport } from '../sdk/index.ts'
 import { failedCheck } from './checkup.ts'
 import type { Check } from './checkup.ts'
@@ -32,7 +32,11 @@ export async function checkConnector(
 ): Promise<void> {
   const { name } = instance
   try {
-    const soon = await within(WIRING_WAIT_MS, wiring)
+    const soon = await within(
+      systemClock,
+      WIRING_WAIT_MS,
+      wiring.then((known) => ({ known })),
+    )
     if (soon !== undefined) {
       const topics = topicsOf(instance, soon.known)
       const { server, topics: found } = await probe(instance, topics, timeoutMs)
@@ -47,21 +51,6 @@ export async function checkConnector(
     say(...(await probe(instance, topics, timeoutMs)).topics.map((one) => topicCheck(name, one)))
   } catch (error) {
     say(failedCheck(name, error))
-  }
-}
-
-/** What comes in time; undefined otherwise. */
-async function within(
-  waitMs: number,
-  wiring: Promise<Wiring | undefined>,
-): Promise<{ readonly known: Wiring | undefined } | undefined> {
-  // prettier-ignore
-  const late = Promise.withResolvers<undefined>()
-  const timer = systemClock.after(waitMs, () => late.resolve(undefined))
-  try {
-    return await Promise.race([wiring.then((known) => ({ known })), late.promise])
-  } finally {
-    timer.cancel()
   }
 }
 

@@ -6,13 +6,12 @@ import { SqliteDeadLetters } from '../delivery/dead-letters.ts'
 import { Dispatcher } from '../delivery/dispatcher.ts'
 import { Ledger } from '../delivery/ledger.ts'
 import { Limits } from '../delivery/limits.ts'
-import { GatewayWatcher } from '../discovery/gateway.ts'
 import { buildWiring, diffWirings, viewWiring } from '../discovery/index.ts'
 import type { DiscoveryStatus, FunctionWatcher, Snapshot, Wiring, WiringOptions } from '../discovery/index.ts'
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
 import { systemClock } from '../sdk/index.ts'
-import type { Clock, Router, Source } from '../sdk/index.ts'
+import type { Clock, Router, Source, SourceContext } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Metrics } from '../telemetry/metrics.ts'
@@ -22,17 +21,23 @@ import { functionLags, topicLags } from './backlog.ts'
 import type { AdminServer, OpenWork } from './admin.ts'
 import type { HubConfig, InstanceConfig } from './config.ts'
 import { Inboxes, inboxPath } from './inboxes.ts'
+import { openLetterSink } from './letter-keeper.ts'
+import type { LetterSink } from './letter-keeper.ts'
 import { requestHeadOptions, wiringOptions } from './options.ts'
 import { loadConnector } from './registry.ts'
+import { startHubScaler } from './scaler.ts'
+import type { HubScaler } from './scaler.ts'
 import { openState, statePath } from './state.ts'
 import type { StateFile } from './state.ts'
 import { Supervisor } from './supervisor.ts'
 import type { SupervisorStatus } from './supervisor.ts'
-import { VERSION } from '../telemetry/version.ts'
+import { TurnSource } from './turn-source.ts'
+import { Turns } from './turns.ts'
+import { discoveryAgeSeconds, watcherOf } from './watcher.ts'
 
 export interface HubOptions {
   readonly logger: Logger
-  /** Default: the gateway is polled. */
+  /** Default: by `discovery` of the configuration. */
   readonly watcher?: (events: HubEvents) => FunctionWatcher
   readonly clock?: Clock
   /** Default true. */
@@ -65,8 +70,11 @@ export class Hub {
   readonly #watcher: FunctionWatcher
   readonly #wiringOptions: WiringOptions
   readonly #running: Running[] = []
+  #letterSink: LetterSink | undefined
+  #turns: Turns | undefined
   #wiring: Wiring | undefined
   #admin: AdminServer | undefined
+  #scaler: HubScaler | undefined
   #stopped: Promise<void> | undefined
 
   /** Opens the store. @throws HubError HUB_STATE_UNUSABLE, HUB_CONFIG_INVALID */
@@ -84,7 +92,7 @@ export class Hub {
       printRequestBody: log.printRequestBody,
     })
     this.#wiringOptions = wiringOptions(config)
-    this.#watcher = options.watcher?.(this.events) ?? this.#gatewayWatcher()
+    this.#watcher = options.watcher?.(this.events) ?? watcherOf(config, this.#clock, this.events)
     this.deadLetters = new SqliteDeadLetters(join(stateDir, 'dead-letters.db'))
     this.#state = openState(statePath(stateDir))
     this.#inboxes = new Inboxes({ path: inboxPath(stateDir), clock: this.#clock, bytesMax: limits.inboxMax })
@@ -99,6 +107,9 @@ export class Hub {
   /** Loads the connectors and starts everything. Brokers and gateway may be away: that is retried, not thrown. */
   async start(): Promise<void> {
     const limits = new Limits(this.#config.settings.limits.inFlightMax)
+    this.#letterSink = await openLetterSink(this.#config, this.#clock, this.events.sourceLog('dead-letters'))
+    if (this.#letterSink !== undefined) this.events.note('info', 'dead-letters.place', `Dead letters without a place at their broker go to ${this.#letterSink.place}`) // prettier-ignore
+    this.#turns = await Turns.open(this.#config, this.#clock, this.events, process.env)
     for (const instance of this.#config.instances) this.#running.push(await this.#build(instance, limits))
     this.metrics.watch({
       ledgers: () =>
@@ -109,10 +120,7 @@ export class Hub {
           invoking: dispatcher.invoking,
           inFlightMax: config.settings.inFlightMax,
         })),
-      discoveryAgeSeconds: () => {
-        const { lastGoodAtMs } = this.#watcher.status()
-        return lastGoodAtMs === undefined ? undefined : (this.#clock.now() - lastGoodAtMs) / 1000
-      },
+      discoveryAgeSeconds: () => discoveryAgeSeconds(this.#watcher, this.#clock),
       deadLettersStored: () => this.deadLetters.count(),
       topicLags: () => this.#running.flatMap((running) => this.#topicLags(running)),
       functionLags: () => this.#running.flatMap((running) => this.#functionLags(running)),
@@ -130,8 +138,16 @@ export class Hub {
       })
       this.events.note('info', 'admin.listening', `Health and metrics at ${this.#admin.address}`)
     }
+    await this.#startScaler()
     for (const { supervisor } of this.#running) supervisor.start()
     this.#watcher.start((snapshot) => this.#wire(snapshot))
+  }
+
+  async #startScaler(): Promise<void> {
+    const { port } = this.#config.settings.scaler
+    if (port === undefined) return
+    const [config, clock, events, metrics] = [this.#config, this.#clock, this.events, this.metrics]
+    this.#scaler = await startHubScaler({ config, port, wiring: () => this.#wiring, clock, events, metrics })
   }
 
   #topicLags({ config, source }: Running): readonly Lag[] {
@@ -148,6 +164,11 @@ export class Hub {
 
   get adminAddress(): string | undefined {
     return this.#admin?.address
+  }
+
+  /** Of the server that KEDA asks; undefined where there is none. */
+  get scalerAddress(): string | undefined {
+    return this.#scaler?.address
   }
 
   get status(): readonly SupervisorStatus[] {
@@ -183,25 +204,13 @@ export class Hub {
     await this.#watcher.close()
     await Promise.all(this.#running.map(({ supervisor }) => supervisor.drain(this.#config.settings.drainTimeout)))
     this.#gate.close()
+    await this.#scaler?.close()
     await this.#admin?.close()
+    await this.#turns?.[Symbol.asyncDispose]()
+    await this.#letterSink?.[Symbol.asyncDispose]()
     this.deadLetters.close()
     this.#inboxes[Symbol.dispose]()
     this.#state[Symbol.dispose]()
-  }
-
-  #gatewayWatcher(): FunctionWatcher {
-    const { settings, auth } = this.#config
-    const { gateway } = settings
-    return new GatewayWatcher({
-      gatewayUrl: gateway.url,
-      userAgent: `connector-hub/${VERSION}`,
-      timeoutMs: gateway.rebuildTimeout,
-      intervalMs: gateway.rebuildInterval,
-      namespaces: { allow: gateway.namespaces, deny: gateway.namespacesExcluded },
-      clock: this.#clock,
-      events: this.events,
-      ...(auth === undefined ? {} : { auth: { user: auth.username, password: auth.password } }),
-    })
   }
 
   async #build(config: InstanceConfig, limits: Limits): Promise<Running> {
@@ -209,17 +218,23 @@ export class Hub {
     const { limits: bounds, log } = this.#config.settings
     const connector = await loadConnector(settings.type)
     const unsettledMax = settings.inFlightMax + settings.heldMax
-    const source = connector.create(sourceConfig, {
+    const turn = this.#turns?.of(config)
+    const context: SourceContext = {
       instance: name,
       clock: this.#clock,
       log: this.events.sourceLog(name),
-      state: this.#state.scope(name),
+      state: turn?.state ?? this.#state.scope(name),
+      ...(turn === undefined ? {} : { leadership: turn.election }),
       inbox: () => this.#inboxes.of(name, unsettledMax),
       unsettledMax,
       counter: (counter, help, labels = []) => this.events.sourceCounter(name, counter, help, labels),
       gauge: (gauge, help, labels, read) => this.metrics.sourceGauge(name, gauge, help, labels, read),
-    })
+    }
+    const first = connector.create(sourceConfig, context)
+    const knowsTurns = turn === undefined || first.stepDown !== undefined
+    const source = knowsTurns ? first : new TurnSource(first, () => connector.create(sourceConfig, context))
     if (terms.guarantee === 'at-most-once') this.events.note('info', 'connector.at-most-once', `${name} delivers at most once. ${terms.guaranteeNote ?? ''}`.trim()) // prettier-ignore
+    this.metrics.countFailuresOf(name)
     const ledger = new Ledger(bounds.ledgerEntries)
     const invoker = new HttpInvoker({
       ...requestHeadOptions(this.#config.settings, config),
@@ -236,13 +251,23 @@ export class Hub {
       inFlightMax: settings.inFlightMax,
       heldMax: settings.heldMax,
       unsettledBytesMax: settings.unsettledBytesMax,
-      deadLetters: this.deadLetters,
+      deadLetters: this.#letterSink?.sink ?? this.deadLetters,
       ledger,
       events: this.events,
       clock: this.#clock,
       loggedResponseBytesMax: log.printResponseBody ? LOGGED_BODY_BYTES_MAX : 0,
+      // What reached a process that was stopped for longer than its turn is the next one's.
+      ...(knowsTurns ? {} : { mayInvoke: () => turn.election.term?.held() === true }),
     })
-    const supervisor = new Supervisor({ name, source, dispatcher, invoker, events: this.events, clock: this.#clock })
+    const supervisor = new Supervisor({
+      name,
+      source,
+      dispatcher,
+      invoker,
+      events: this.events,
+      clock: this.#clock,
+      ...(turn === undefined ? {} : { election: turn.election }),
+    })
     return { config, source, ledger, dispatcher, supervisor }
   }
 
@@ -263,6 +288,7 @@ export class Hub {
       this.events.finding(level, code, name, annotation, `${message}. ${hint}`)
     for (const { config, supervisor } of this.#running)
       supervisor.want(wiring.instance(config.name)?.subscriptions ?? [])
+    this.#scaler?.rewired()
     this.#options.onWiring?.(wiring)
   }
 }

@@ -1,8 +1,10 @@
 // What follows from a configuration for those who work with it: the hub, and commands that only look. Pure.
 
+import type { GatewayListingOptions } from '../discovery/gateway.ts'
 import type { WiringInstance, WiringOptions } from '../discovery/index.ts'
 import type { RequestHeadOptions } from '../invoke/request-head.ts'
 import { HubError } from '../sdk/index.ts'
+import type { Clock } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
 import { triggerDefaults } from './config.ts'
 import type { HubConfig, HubSettings, InstanceConfig } from './config.ts'
@@ -37,6 +39,18 @@ export function requestHeadOptions(
     connector: `${manifest.name}-connector`,
     contentType: settings.contentType ?? defaults.contentType,
     userAgent: `connector-hub/${VERSION}`,
+  }
+}
+
+/** How the gateway is asked for its functions. */
+export function gatewayListingOptions({ settings: { gateway }, auth }: HubConfig, clock: Clock): GatewayListingOptions {
+  return {
+    gatewayUrl: gateway.url,
+    userAgent: `connector-hub/${VERSION}`,
+    timeoutMs: gateway.rebuildTimeout,
+    namespaces: { allow: gateway.namespaces, deny: gateway.namespacesExcluded },
+    clock,
+    ...(auth === undefined ? {} : { auth: { user: auth.username, password: auth.password } }),
   }
 }
 

@@ -11,6 +11,7 @@ const MIGRATIONS = [
     instance TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (instance, key)
   ) STRICT, WITHOUT ROWID`,
 ]
+const KEYS = 'SELECT key FROM state WHERE instance = ?'
 const READ = 'SELECT value FROM state WHERE instance = ? AND key = ?'
 
 export interface StateFile extends Disposable {
@@ -35,12 +36,14 @@ export function openState(path: string): StateFile {
   const { sqlite } = database
   const read = sqlite.prepare(READ)
   const write = sqlite.prepare('INSERT INTO state VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value')
+  const list = sqlite.prepare(KEYS)
   const remove = sqlite.prepare('DELETE FROM state WHERE instance = ? AND key = ?')
   return {
     scope: (instance) => ({
       get: (key) => database.commit(() => (read.get(instance, key) as { value: string } | undefined)?.value),
       set: (key, value) => database.commit(() => void write.run(instance, key, value)),
       delete: (key) => database.commit(() => void remove.run(instance, key)),
+      keys: () => database.commit(() => (list.all(instance) as { key: string }[]).map(({ key }) => key)),
     }),
     [Symbol.dispose]: () => database.close(),
   }

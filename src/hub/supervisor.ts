@@ -3,8 +3,8 @@
 
 import type { Dispatcher } from '../delivery/dispatcher.ts'
 import type { Invoker } from '../invoke/outcome.ts'
-import { HubError, asHubError, backoffMs, sleep } from '../sdk/index.ts'
-import type { Clock, Source, Subscription } from '../sdk/index.ts'
+import { HubError, asHubError, backoffMs, orAborted, sleep } from '../sdk/index.ts'
+import type { Clock, Leadership, Source, Subscription, Term } from '../sdk/index.ts'
 import type { ConnectorState, HubEvents } from '../telemetry/events.ts'
 
 export interface SupervisorOptions {
@@ -14,6 +14,25 @@ export interface SupervisorOptions {
   readonly invoker: Invoker
   readonly events: HubEvents
   readonly clock: Clock
+  /** Where replicas take turns: the source is connected only while this one has it. */
+  readonly election?: Election
+}
+
+/** Standing for the turn of an instance. */
+export interface Election extends Leadership {
+  readonly standing: {
+    readonly holder: string | undefined
+    readonly epoch: number
+    readonly isOurs: boolean
+    /** What keeps us from having a turn or waiting for one. */
+    readonly problem: HubError | undefined
+  }
+  /** Resolves with the next change of `term` or `standing`. */
+  readonly changed: Promise<void>
+  /** Idempotent. */
+  start(): void
+  /** For good: lets another have the turn at once. Idempotent. */
+  resign(): Promise<void>
 }
 
 export interface SupervisorStatus {
@@ -25,6 +44,8 @@ export interface SupervisorStatus {
   readonly problem: string | undefined
   readonly subscriptions: number
   readonly unsettled: number
+  /** Where replicas take turns: who has it, as far as is known. */
+  readonly leader?: { readonly holder: string | undefined; readonly epoch: number; readonly isOurs: boolean }
 }
 
 /** A refused connection costs little, and whoever restarts a broker waits for us. */
@@ -66,6 +87,7 @@ export class Supervisor {
 
   get status(): SupervisorStatus {
     const problem = this.#problem === undefined ? undefined : `${this.#problem.code}: ${this.#problem.message}`
+    const { election } = this.#options
     return {
       connector: this.#options.name,
       state: this.#state,
@@ -73,6 +95,7 @@ export class Supervisor {
       problem,
       subscriptions: this.#wanted?.length ?? 0,
       unsettled: this.#options.dispatcher.unsettled,
+      ...(election === undefined ? {} : { leader: leaderOf(election) }),
     }
   }
 
@@ -86,11 +109,14 @@ export class Supervisor {
     const { name, dispatcher, invoker, events, clock } = this.#options
     this.#move('draining', 'stopped pulling')
     const startedAt = clock.monotonic()
+    // Whoever stands by is not to get a turn now. A turn is kept until what was begun in it is settled.
+    if (this.#options.election?.term === undefined) void this.#options.election?.resign()
     // Pulling stops through the dispatcher, before the source is told: what it holds stays settleable.
     const { unsettled } = await dispatcher.drain(timeoutMs)
     this.#stop.abort()
     this.#changed()
     await this.#closeSource()
+    await this.#options.election?.resign()
     await invoker.close()
     events.drained(name, unsettled, clock.monotonic() - startedAt)
     this.#move('closed', 'closed')
@@ -98,12 +124,15 @@ export class Supervisor {
 
   /** A source that cannot be closed must not keep the process: what it holds is the broker's again when the process ends. */
   async #closeSource(): Promise<void> {
-    const { name, source, events, clock } = this.#options
-    const late = new AbortController()
-    const close = async (): Promise<void> => {
-      await source.close()
+    await this.#bounded(async () => {
+      await this.#options.source.close()
       await this.#loop
-    }
+    })
+  }
+
+  async #bounded(close: () => Promise<void>): Promise<void> {
+    const { name, events, clock } = this.#options
+    const late = new AbortController()
     const closed = close()
     const bound = sleep(clock, CLOSE_MS, late.signal).then(() => {
       throw new HubError('HUB_SOURCE_LOST', `it could not be closed within ${CLOSE_MS} ms`)
@@ -120,18 +149,27 @@ export class Supervisor {
   }
 
   async #run(): Promise<void> {
-    const { clock, source, events, name } = this.#options
+    const { clock, source, events, name, election } = this.#options
     const stop = this.#stop.signal
     while (this.#wanted === undefined && !stop.aborted) await this.#change.promise
+    // Not before: a replica that cannot find out which functions there are must not have the turn.
+    if (!stop.aborted) election?.start()
     let failures = 0
     while (!stop.aborted) {
+      const term = await this.#turn()
+      if (stop.aborted || (election !== undefined && term === undefined)) return
       const startedAt = clock.monotonic()
       try {
-        await this.#connectAndPull(source)
+        await this.#connectAndPull(source, term)
         if (stop.aborted || this.#state === 'draining') return
-        throw new HubError('HUB_SOURCE_LOST', 'the source ended by itself', { canRetry: true })
+        if (term?.signal.aborted === true) await this.#stepDown()
+        else throw new HubError('HUB_SOURCE_LOST', 'the source ended by itself', { canRetry: true })
       } catch (error) {
         if (stop.aborted) return
+        if (term?.signal.aborted === true) {
+          await this.#stepDown()
+          continue
+        }
         const problem = asHubError(error, 'HUB_SOURCE_LOST', true)
         failures = clock.monotonic() - startedAt > STABLE_MS ? 1 : failures + 1
         const waitMs = retryWaitMs(problem, failures)
@@ -144,9 +182,37 @@ export class Supervisor {
     }
   }
 
-  async #connectAndPull(source: Source): Promise<void> {
+  /** Where replicas take turns, waits for ours; undefined elsewhere, and when there is nothing to wait for any more. */
+  async #turn(): Promise<Term | undefined> {
+    const { election } = this.#options
+    const stop = this.#stop.signal
+    if (election === undefined) return undefined
+    while (!stop.aborted && this.#state !== 'draining') {
+      const { changed, term } = election
+      if (term?.held() === true) return term
+      this.#standBy(election.standing)
+      await orAborted(changed, stop).catch(() => undefined)
+    }
+    return undefined
+  }
+
+  #standBy({ holder, problem }: Election['standing']): void {
+    const isSame = this.#problem?.code === problem?.code
+    this.#problem = problem
+    if (problem !== undefined) {
+      if (this.#state !== 'failing' || !isSame) this.#move('failing', `${problem.message}. ${problem.hint}`, problem)
+    } else if (this.#state !== 'standby') this.#move('standby', `stands by, ${holder ?? 'nobody'} has the turn`)
+  }
+
+  async #stepDown(): Promise<void> {
+    const { source } = this.#options
+    await this.#bounded(() => (source.stepDown === undefined ? source.close() : source.stepDown()))
+  }
+
+  async #connectAndPull(source: Source, term: Term | undefined): Promise<void> {
     const connection = new AbortController()
-    const signal = AbortSignal.any([connection.signal, this.#stop.signal])
+    const ends = term === undefined ? [] : [term.signal]
+    const signal = AbortSignal.any([connection.signal, this.#stop.signal, ...ends])
     try {
       await source.connect(signal)
       const wanted = this.#wanted ?? []
@@ -202,6 +268,10 @@ export class Supervisor {
     this.#since = this.#options.clock.now()
     this.#options.events.connectorState(this.#options.name, state, detail, problem)
   }
+}
+
+function leaderOf({ standing: { holder, epoch, isOurs } }: Election): NonNullable<SupervisorStatus['leader']> {
+  return { holder, epoch, isOurs }
 }
 
 function retryWaitMs({ canRetry }: HubError, failures: number): number {

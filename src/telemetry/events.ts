@@ -44,7 +44,8 @@ export interface DeliveryEvents {
   lost(source: string, functionName: string, message: EventMessage): void
 }
 
-export type ConnectorState = 'pending' | 'failing' | 'active' | 'draining' | 'closed'
+/** `standby`: another replica has the turn. */
+export type ConnectorState = 'pending' | 'failing' | 'standby' | 'active' | 'draining' | 'closed'
 
 export interface EventsOptions {
   readonly logger: Logger
@@ -145,6 +146,7 @@ export class HubEvents implements DeliveryEvents {
   }
 
   deadLetterFailed(source: string, letter: DeadLetter, error: HubError): void {
+    this.#options.metrics.deadLetterFailures.inc({ connector: source })
     this.#failure(
       'delivery.dead-letter-failed',
       error,
@@ -240,6 +242,28 @@ export class HubEvents implements DeliveryEvents {
       `${connector}: ${error.message}. ${error.hint} Trying again in ${formatDuration(delayMs)}`,
       { connector, code: error.code, attempt: tries },
     )
+  }
+
+  // ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  turnBegan(connector: string, epoch: number): void {
+    this.#options.metrics.turn(connector, epoch)
+    this.#log('info', 'turn.began', `${connector}: this replica has the turn, epoch ${epoch}`, { connector, epoch })
+  }
+
+  turnEnded(connector: string, epoch: number, why: string): void {
+    this.#options.metrics.turn(connector, undefined)
+    this.#log('info', 'turn.ended', `${connector}: the turn is over, epoch ${epoch}: ${why}`, { connector, epoch })
+  }
+
+  turnOf(connector: string, holder: string): void {
+    this.#log('info', 'turn.follows', `${connector}: ${holder} has the turn`, { connector, holder })
+  }
+
+  /** Neither read nor written; it is tried again. @param what e.g. `the Lease` */
+  turnFailed(connector: string, what: string, error: HubError): void {
+    this.#options.metrics.turnFailures.inc({ connector })
+    this.#failure('turn.failed', error, `${connector} ${what}`, `${connector}: ${what} cannot be kept: ${error.message}`, { connector }) // prettier-ignore
   }
 
   closeFailed(connector: string, error: HubError): void {

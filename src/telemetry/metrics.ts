@@ -5,6 +5,7 @@ import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { HubError } from '../sdk/index.ts'
 import type { SourceCounter, SourceReading } from '../sdk/index.ts'
 import type { ConnectorState } from './events.ts'
+import { registerProcessMetrics } from './process-metrics.ts'
 
 /** Counts the invocations of one function by one connector. */
 export interface InvocationMeter {
@@ -50,7 +51,7 @@ export interface MetricsSource {
   readonly functionLags: () => Iterable<Lag>
 }
 
-const STATES: readonly ConnectorState[] = ['pending', 'failing', 'active', 'draining', 'closed']
+const STATES: readonly ConnectorState[] = ['pending', 'failing', 'standby', 'active', 'draining', 'closed']
 const PREFIX = 'connector_hub_'
 
 export class Metrics {
@@ -75,6 +76,11 @@ export class Metrics {
       'function',
     ]),
   )
+  readonly deadLetterFailures = new Counter(
+    this.#named('dead_letter_failures_total', 'Dead letters that could not be kept; their events stay unsettled.', [
+      'connector',
+    ]),
+  )
   readonly filterErrors = new Counter(
     this.#named('filter_errors_total', 'Filters that could not be evaluated on an event.', ['connector', 'function']),
   )
@@ -90,6 +96,17 @@ export class Metrics {
   readonly reconnects = new Counter(
     this.#named('connector_retries_total', 'Failed attempts to connect to the broker.', ['connector']),
   )
+  readonly turnFailures = new Counter(
+    this.#named('turn_failures_total', 'Reads and writes of a Lease, or of state that goes with it, that failed.', [
+      'connector',
+    ]),
+  )
+  readonly #leader = new Gauge(
+    this.#named('leader', '1 while this replica has the turn of a connector whose replicas take turns.', ['connector']),
+  )
+  readonly #leaderEpoch = new Gauge(
+    this.#named('leader_epoch', 'Number of the last turn that this replica had.', ['connector']),
+  )
   readonly discoveryFailures = new Counter(
     this.#named('discovery_failures_total', 'Listings of functions that failed.', []),
   )
@@ -99,6 +116,7 @@ export class Metrics {
 
   constructor() {
     this.gatewayUp.set(1)
+    registerProcessMetrics(this.registry)
     const invocations = new Counter({
       ...this.#named('invocations_total', 'Invocations by HTTP status; code 0: no answer.', [
         'connector',
@@ -160,6 +178,11 @@ export class Metrics {
     })
   }
 
+  /** Begins a connector's failures at 0: to Prometheus a counter that comes with a 1 has not increased. */
+  countFailuresOf(connector: string): void {
+    for (const counter of [this.settleFailures, this.reconnects, this.deadLetterFailures]) counter.inc({ connector }, 0)
+  }
+
   /** One meter per connector and function, however often it is asked for. */
   invocationMeter(source: string, functionName: string): InvocationMeter {
     const key = `${source} ${functionName}`
@@ -167,6 +190,12 @@ export class Metrics {
     if (meter === undefined)
       this.#meters.set(key, (meter = new Meter(source, functionName, this.#seconds.labels(source))))
     return meter
+  }
+
+  /** @param epoch undefined: another replica may have the turn */
+  turn(connector: string, epoch: number | undefined): void {
+    this.#leader.set({ connector }, epoch === undefined ? 0 : 1)
+    if (epoch !== undefined) this.#leaderEpoch.set({ connector }, epoch)
   }
 
   connectorState(connector: string, state: ConnectorState): void {

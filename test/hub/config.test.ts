@@ -208,6 +208,18 @@ describe('what is wrong is named with its place and its fix', () => {
     ])
   })
 
+  test('in more namespaces than a watcher reads one by one', async () => {
+    const named = (count: number, more: readonly string[] = []): string => JSON.stringify([...Array.from({ length: count }, (_, index) => `team-${index}`), ...more]) // prettier-ignore
+    const yaml = (discovery: string, namespaces: string): string => `discovery: ${discovery}\ngateway: { namespaces: ${namespaces} }\n` // prettier-ignore
+    expect(await findings(yaml('kubernetes', named(61)))).toEqual([
+      '2:12 gateway.namespaces names 61 namespaces, and at most 60 can be watched one by one. Use a glob such as team-*, which watches the whole cluster and needs a ClusterRole.',
+    ])
+    expect(await findings(yaml('kubernetes+gateway', named(61)))).toHaveLength(1)
+    expect(await findings(yaml('kubernetes', named(60, ['team-0'])))).toEqual([])
+    expect(await findings(yaml('kubernetes', named(61, ['a*'])))).toEqual([])
+    expect(await findings(yaml('gateway', named(61)))).toEqual([])
+  })
+
   test('not in secret files that lint leaves unread', async () => {
     const login = 'usernameFile: /none/user, passwordFile: /none/password, saslMechanism: plain'
     const hooks = ['github', 'standard', 'hmac'].map((scheme) => `{ name: ${scheme}, scheme: ${scheme}, secretFile: /none/secret }`) // prettier-ignore

@@ -19,6 +19,8 @@ test('what an instance keeps is read while a hub has it open, by instance and ke
     expect([recalled(folder, 'two', 'place'), recalled(folder, 'one', 'other')]).toEqual([undefined, undefined])
     await state.scope('one').set('place', '43')
     expect(recalled(folder, 'one', 'place')).toBe('43')
+    await state.scope('two').set('other', '1')
+    expect([await state.scope('one').keys(), await state.scope('two').keys()]).toEqual([['place'], ['other']])
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

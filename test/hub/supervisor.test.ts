@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 
 import { Supervisor } from '../../src/hub/supervisor.ts'
+import type { Election } from '../../src/hub/supervisor.ts'
+import { TurnSource } from '../../src/hub/turn-source.ts'
 import { DeliveryBuffer, HubError } from '../../src/sdk/index.ts'
-import type { Delivery, ProbeReport, Source, Subscription } from '../../src/sdk/index.ts'
+import type { Delivery, ProbeReport, Source, Subscription, Term } from '../../src/sdk/index.ts'
 import { HubEvents } from '../../src/telemetry/events.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import { Metrics } from '../../src/telemetry/metrics.ts'
@@ -66,7 +68,7 @@ interface SupervisorRig {
   readonly rest: () => Promise<void>
 }
 
-function start(prepare: (source: ScriptedSource) => void = () => {}): SupervisorRig {
+function start(prepare: (source: ScriptedSource) => void = () => {}, election?: Election): SupervisorRig {
   const rig = new Rig()
   const source = new ScriptedSource()
   prepare(source)
@@ -74,7 +76,7 @@ function start(prepare: (source: ScriptedSource) => void = () => {}): Supervisor
   const logger = createLogger({ level: 'debug', format: 'json', color: false, secretNames: [], write: (line) => void log.push(line) }) // prettier-ignore
   const events = new HubEvents({ logger, metrics: new Metrics(), clock: rig.clock, printResponse: false, printResponseBody: false, printRequestBody: false }) // prettier-ignore
   const { dispatcher, invoker, clock } = rig
-  const supervisor = new Supervisor({ name: 'orders', source, dispatcher, invoker, events, clock })
+  const supervisor = new Supervisor({ name: 'orders', source, dispatcher, invoker, events, clock, ...(election === undefined ? {} : { election }) }) // prettier-ignore
   supervisor.start()
   return { supervisor, source, rig, log, rest: () => rig.rest() }
 }
@@ -292,4 +294,148 @@ test('no line tells a body, and states are told once each', async () => {
     'connector.closed',
   ])
   expect(log.join('')).not.toContain('hunter2')
+})
+
+/** Has the turn when the test says so. */
+class ScriptedElection implements Election {
+  term: Term | undefined
+  standing: Election['standing'] = { holder: undefined, epoch: 0, isOurs: false, problem: undefined }
+  resigned = 0
+  #change = Promise.withResolvers<void>()
+  #abort = new AbortController()
+
+  get changed(): Promise<void> {
+    return this.#change.promise
+  }
+
+  started = 0
+
+  start(): void {
+    this.started += 1
+  }
+
+  resign(): Promise<void> {
+    this.resigned += 1
+    this.lose('nobody')
+    return Promise.resolve()
+  }
+
+  win(epoch: number): void {
+    const abort = (this.#abort = new AbortController())
+    this.term = { epoch, signal: abort.signal, held: () => !abort.signal.aborted }
+    this.tell({ holder: 'me', epoch, isOurs: true, problem: undefined })
+  }
+
+  lose(holder: string): void {
+    this.term = undefined
+    this.#abort.abort(new HubError('HUB_LEASE_LOST', 'over'))
+    this.tell({ ...this.standing, holder, isOurs: false })
+  }
+
+  tell(standing: Election['standing']): void {
+    this.standing = standing
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+}
+
+describe('with replicas that take turns', () => {
+  test('the source is connected in our turn only, and lets go of its broker when that is over', async () => {
+    const election = new ScriptedElection()
+    const { supervisor, source, rest, log } = start(() => {}, election)
+    await rest()
+    expect(election.started).toBe(0)
+    supervisor.want(topics('a'))
+    await rest()
+    expect(election.started).toBe(1)
+    election.tell({ holder: 'other', epoch: 3, isOurs: false, problem: undefined })
+    await rest()
+    expect([supervisor.status.state, source.connects]).toEqual(['standby', 0])
+    expect(supervisor.status.leader).toEqual({ holder: 'other', epoch: 3, isOurs: false })
+    election.win(4)
+    await rest()
+    expect([supervisor.status.state, source.connects, source.subscribed]).toEqual(['active', 1, [['a']]])
+    election.lose('other')
+    await rest()
+    expect([supervisor.status.state, source.closes]).toEqual(['standby', 1])
+    expect(log.filter((line) => line.includes('connector.failing'))).toEqual([])
+    election.win(6)
+    await rest()
+    expect([supervisor.status.state, source.connects]).toEqual(['active', 2])
+    await supervisor.drain(1000)
+    expect(election.resigned).toBeGreaterThan(0)
+  })
+
+  test('a turn that is lost while it connects is no failure of the broker', async () => {
+    const election = new ScriptedElection()
+    const { supervisor, source, rest, log } = start(() => {}, election)
+    const held = Promise.withResolvers<void>()
+    source.subscribing = held.promise
+    supervisor.want(topics('a'))
+    election.win(0)
+    await rest()
+    election.lose('other')
+    held.reject(new HubError('HUB_LEASE_LOST', 'over'))
+    await rest()
+    expect(supervisor.status.state).toBe('standby')
+    expect(log.filter((line) => line.includes('connector.retry'))).toEqual([])
+    await supervisor.drain(1000)
+  })
+
+  test('what keeps it from standing is said, and is over when it can', async () => {
+    const election = new ScriptedElection()
+    const { supervisor, rest } = start(() => {}, election)
+    supervisor.want(topics('a'))
+    const problem = new HubError('HUB_KUBERNETES_FORBIDDEN', 'leases may not be read')
+    election.tell({ holder: undefined, epoch: 0, isOurs: false, problem })
+    await rest()
+    expect([supervisor.status.state, supervisor.status.problem]).toEqual(['failing', 'HUB_KUBERNETES_FORBIDDEN: leases may not be read']) // prettier-ignore
+    election.tell({ holder: 'other', epoch: 0, isOurs: false, problem: undefined })
+    await rest()
+    expect([supervisor.status.state, supervisor.status.problem]).toEqual(['standby', undefined])
+    await supervisor.drain(1000)
+  })
+
+  test('one that stops keeps its turn until what it has is settled; one that stands by gets none any more', async () => {
+    const election = new ScriptedElection()
+    const { supervisor, source, rig, rest } = start(() => {}, election)
+    rig.invoker.script = () => undefined
+    supervisor.want(topics('a'))
+    election.win(0)
+    await rest()
+    const settled: string[] = []
+    source.buffer.push(settleable('1', settled))
+    await rest()
+    const drained = supervisor.drain(10_000)
+    await rest()
+    expect([supervisor.status.state, supervisor.status.unsettled, election.resigned]).toEqual(['draining', 1, 0])
+    rig.invoker.answer({ kind: 'answered', status: 200, durationMs: 1, retryAfterMs: undefined, internal: false, bodyBytes: 0, response: undefined }) // prettier-ignore
+    await drained
+    expect([settled, election.resigned]).toEqual([['1 ack'], 1])
+
+    const other = new ScriptedElection()
+    const standby = start(() => {}, other)
+    standby.supervisor.want(topics('a'))
+    await standby.rest()
+    const stopping = standby.supervisor.drain(10_000)
+    other.win(1)
+    await stopping
+    expect([standby.source.connects, other.resigned > 0]).toEqual([0, true])
+  })
+
+  test('a source that cannot step down is closed, and made anew for the next turn', async () => {
+    const made: ScriptedSource[] = []
+    const make = (): ScriptedSource => {
+      made.push(new ScriptedSource())
+      return made.at(-1) as ScriptedSource
+    }
+    const source = new TurnSource(make(), make)
+    const { signal } = new AbortController()
+    await source.connect(signal)
+    await source.stepDown()
+    await source.connect(signal)
+    await source.close()
+    expect(made.map(({ connects, closes }) => [connects, closes])).toEqual([[1, 1], [1, 1]]) // prettier-ignore
+    expect(source.backlog).toBeUndefined()
+  })
 })

@@ -78,6 +78,7 @@ test('each failure is a line and moves its metric, also where the line is held b
     events.retrying('mqtt', 'echo', MESSAGE, 'answered 500', 1000, 1)
     events.filterFailed('mqtt', 'echo', MESSAGE, 'no such key')
     events.settleFailed('mqtt', MESSAGE, FAULT)
+    events.deadLetterFailed('mqtt', LETTER, FAULT)
   }
   events.deadLettered('mqtt', LETTER)
   events.lost('mqtt', 'echo', MESSAGE)
@@ -85,6 +86,7 @@ test('each failure is a line and moves its metric, also where the line is held b
     'delivery.retry',
     'delivery.filter-failed',
     'delivery.settle-failed',
+    'delivery.dead-letter-failed',
     'delivery.dead-lettered',
     'delivery.lost',
   ])
@@ -92,6 +94,7 @@ test('each failure is a line and moves its metric, also where the line is held b
   expect(await rig.sample(`retries_total${labels}`)).toBe(3)
   expect(await rig.sample(`filter_errors_total${labels}`)).toBe(3)
   expect(await rig.sample('settle_failures_total{connector="mqtt"}')).toBe(3)
+  expect(await rig.sample('dead_letter_failures_total{connector="mqtt"}')).toBe(3)
   expect(await rig.sample(`dead_letters_total${labels}`)).toBe(1)
   expect(await rig.sample(`lost_total${labels}`)).toBe(1)
 })

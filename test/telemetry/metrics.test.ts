@@ -1,7 +1,11 @@
+import { totalmem } from 'node:os'
+
 import { expect, test } from 'vitest'
 
 import { Ledger } from '../../src/delivery/ledger.ts'
 import type { DeliveryEnd } from '../../src/delivery/ledger.ts'
+import { Metrics } from '../../src/telemetry/metrics.ts'
+import { VERSION } from '../../src/telemetry/version.ts'
 import { TelemetryRig } from './rig.ts'
 
 test('invocations are counted by connector, function and status, and timed in seconds', async () => {
@@ -94,4 +98,27 @@ test("a connector's own gauge is read at each scrape, by every connector that ha
     expect(() => rig.metrics.sourceGauge('a', name, 'x', [], () => [])).toThrowError(
       expect.objectContaining({ code: 'HUB_CONNECTOR_BROKEN' }),
     )
+})
+
+test('failures of a connector begin at 0, and stay what they are when it is said again', async () => {
+  const metrics = new Metrics()
+  metrics.countFailuresOf('mqtt')
+  metrics.settleFailures.inc({ connector: 'mqtt' })
+  metrics.countFailuresOf('mqtt')
+  const lines = (await metrics.registry.metrics()).split('\n')
+  expect(lines).toContain('connector_hub_settle_failures_total{connector="mqtt"} 1')
+  expect(lines).toContain('connector_hub_connector_retries_total{connector="mqtt"} 0')
+  expect(lines).toContain('connector_hub_dead_letter_failures_total{connector="mqtt"} 0')
+})
+
+test('the process shows its memory beside what it may have, its processor time and its version', async () => {
+  const text = await new Metrics().registry.metrics()
+  const value = (name: string): number => Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1])
+  const [resident, limit] = [value('process_resident_memory_bytes'), value('connector_hub_memory_limit_bytes')]
+  expect(resident).toBeGreaterThan(1_000_000)
+  expect(limit).toBeGreaterThan(resident)
+  expect(limit).toBeLessThanOrEqual(totalmem())
+  expect(value('process_cpu_seconds_total')).toBeGreaterThan(0)
+  expect(Math.abs(value('process_start_time_seconds') - (Date.now() / 1000 - process.uptime()))).toBeLessThan(60)
+  expect(text).toContain(`connector_hub_build_info{version="${VERSION}"} 1`)
 })
