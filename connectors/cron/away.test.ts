@@ -91,6 +91,7 @@ class RealRun {
         get: (key) => Promise.resolve(state.get(key)),
         set: (key, value) => Promise.resolve(void state.set(key, value)),
         delete: (key) => Promise.resolve(void state.delete(key)),
+        keys: () => Promise.resolve([...state.keys()]),
       },
       inbox: () => {
         throw new Error('a schedule has no use for an inbox')

@@ -12,6 +12,7 @@ class MemoryState implements StateStore {
   /** Makes the next writes fail. */
   broken = false
   get = (key: string): Promise<string | undefined> => Promise.resolve(this.values.get(key))
+  keys = (): Promise<readonly string[]> => Promise.resolve([...this.values.keys()])
   delete = (key: string): Promise<void> => Promise.resolve(void this.values.delete(key))
   set = (key: string, value: string): Promise<void> => {
     if (this.broken) return Promise.reject(new Error('disk full'))
@@ -404,6 +405,16 @@ describe('bounds', () => {
     expect(running.logged('warn cron.skipped')).toHaveLength(2)
     for (let index = 0; index < 4; index++) await running.settle(index)
     expect(running.times).toEqual(['01:00:00', '02:00:00', '03:00:00', '05:00:00'])
+    await running.source.close()
+  })
+
+  test('fires that are late find room beside those that are made up for', async () => {
+    const running = await new Running({ unsettledMax: 1 }).open(schedule('@every 1s', { catchUp: 'all' }))
+    running.clock.jump(130_000)
+    await running.clock.advance(1000)
+    for (let index = 0; index < 131; index++) await running.settle(index)
+    expect(running.times).toHaveLength(131)
+    expect(running.counts).toEqual({ cron_caught_up_total: 71, 'cron_skipped_total missed': 0 })
     await running.source.close()
   })
 

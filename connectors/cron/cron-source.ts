@@ -1,12 +1,15 @@
 // Fires functions at their times. One timer for all schedules; looks at the wall clock often enough to notice that it was
-// set or that the machine slept. Made by connector.ts; catch-up is decided in missed-fires.ts of the SDK,
-// events are made in fire.ts.
+// set or that the machine slept. Made by connector.ts; catch-up is decided in missed-fires.ts of the SDK, what is kept of
+// schedules in marks.ts, whose turn it is in outbox.ts.
 
-import { HubError, diffSubscriptions, errorText, formatDuration, jitterOf, missedFires, parseSchedule, refusedTopic, scheduleIdentity, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
+import { HubError, diffSubscriptions, errorText, formatDuration, jitterOf, missedFires, orAborted, parseSchedule, refusedTopic, scheduleIdentity, scheduleProblem, subscriptionKey } from '../../src/sdk/index.ts' // prettier-ignore
 import type { ClockTimer, ConfigOf, Delivery, FunctionResult, ProbeReport, ScheduleSubscription, SettleResult, Settlement, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
 import { messageOf, nameOf, responseText } from './fire.ts'
 import type { Entry, Fire } from './fire.ts'
 import type { manifest } from './manifest.ts'
+import { ClaimedMarks, SettledMarks, isoTime } from './marks.ts'
+import type { Marks } from './marks.ts'
+import { Outbox } from './outbox.ts'
 import { Timetable } from './timetable.ts'
 
 /** A jump of the wall clock or a suspension is noticed within this; no timer is set for longer. */
@@ -35,13 +38,16 @@ export class CronSource implements Source {
   /** By identity: a changed setting keeps what is known of the schedule. */
   readonly #entries = new Map<string, Entry>()
   readonly #timetable = new Timetable<Entry>()
-  /** Fires that wait for a free slot, in the order they came due. */
-  readonly #waiting = new Set<Fire>()
+  readonly #marks: Marks
+  /** Fires that wait for a free slot. */
+  readonly #outbox: Outbox
   #handedOut = 0
   #timer: ClockTimer | undefined
   /** The reader that time is looked after for; undefined while nobody reads. */
   #reader: symbol | undefined
-  /** Counts closes: what began before one must not go on after it. */
+  /** Of the term that the entries are known by; undefined where replicas do not take turns. */
+  #epoch: number | undefined
+  /** Counts closes, and turns of others: what began before one must not go on after it. */
   #life = 0
   #closed = false
   #lookedAtMs: number
@@ -51,12 +57,22 @@ export class CronSource implements Source {
     this.#config = config
     this.#context = context
     this.#lookedAtMs = context.clock.now()
+    const { state, leadership } = context
+    this.#marks = leadership === undefined ? new SettledMarks(state) : new ClaimedMarks(state)
+    this.#outbox = new Outbox(this.#marks, leadership, () => this.#wakeReader())
     this.#skipped = context.counter('cron_skipped_total', 'Fires that were not made, by reason.', ['reason'])
     this.#caughtUp = context.counter('cron_caught_up_total', 'Missed fires that were made up for.')
   }
 
   connect(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason as Error)
+    const { leadership } = this.#context
+    const epoch = leadership?.term?.epoch
+    if (leadership !== undefined && epoch === undefined)
+      return Promise.reject(new HubError('HUB_LEASE_LOST', 'the turn is over', { canRetry: true }))
+    // As long as nobody else had a turn, what is known here is right, and what runs here goes on.
+    if (epoch !== this.#epoch) this.#forgetAll()
+    this.#epoch = epoch
     this.#closed = false
     return Promise.resolve()
   }
@@ -68,19 +84,20 @@ export class CronSource implements Source {
     const current = new Map([...this.#entries.values()].map(({ subscription }) => [subscriptionKey(subscription), subscription])) // prettier-ignore
     const { added, removed } = diffSubscriptions(current, [...target.values()])
     const gone = removed.filter((one) => one.kind === 'schedule' && !target.has(scheduleIdentity(one)))
-    await Promise.all(gone.map((one) => this.#remove(one as ScheduleSubscription)))
+    await orAborted(Promise.all(gone.map((one) => this.#remove(one as ScheduleSubscription))), signal)
     const fresh: Promise<() => void>[] = []
     const tally = newTally()
     for (const one of added as readonly ScheduleSubscription[]) {
       const entry = this.#entries.get(scheduleIdentity(one))
       fresh.push(entry === undefined ? this.#restore(one, tally) : this.#change(entry, one))
     }
-    const changes = await Promise.all(fresh)
+    const changes = await orAborted(Promise.all(fresh), signal)
     signal.throwIfAborted()
     if (life !== this.#life) return
     for (const change of changes) change()
     this.#report(tally)
     this.#look()
+    await this.#marks.prune(new Set(target.keys()), this.#context.clock.now() - this.#config.catchUpWindow)
   }
 
   async *deliveries(signal: AbortSignal): AsyncGenerator<Delivery, void> {
@@ -95,9 +112,10 @@ export class CronSource implements Source {
       this.#reader = reader
       this.#look()
       while (!signal.aborted && life === this.#life && !this.#closed) {
-        const fire = this.#handedOut < this.#context.unsettledMax ? this.#takeWaiting() : undefined
-        if (fire === undefined) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
-        else yield this.#handOut(fire)
+        const fire = this.#outbox.take(this.#context.unsettledMax - this.#handedOut)
+        if (fire !== undefined) yield this.#handOut(fire)
+        // That a turn is over may have been found out just now, by asking for a fire.
+        else if (!signal.aborted) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
       }
     } finally {
       signal.removeEventListener('abort', end)
@@ -113,14 +131,18 @@ export class CronSource implements Source {
     })
   }
 
-  close(): Promise<void> {
-    this.#life += 1
+  /** The reader has ended. What is out may go on, and its settlement is kept as long as nobody else has a turn. */
+  stepDown(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  async close(): Promise<void> {
     this.#closed = true
     this.#stopLooking(this.#reader)
-    for (const entry of this.#entries.values()) this.#forget(entry)
-    this.#handedOut = 0
+    const unmade = this.#forgetAll()
+    this.#epoch = undefined
     this.#wakeReader()
-    return Promise.resolve()
+    await this.#marks.giveBack(unmade)
   }
 
   #probe(topic: string, nowMs: number): ProbeReport['topics'][number] {
@@ -135,29 +157,25 @@ export class CronSource implements Source {
 
   /** Reads what was settled before; the returned function puts the schedule into force. */
   async #restore(subscription: ScheduleSubscription, tally: Tally): Promise<() => void> {
-    const { clock, log, state } = this.#context
+    const { clock, log } = this.#context
     const entry = this.#newEntry(subscription)
     if (entry === undefined) return () => undefined
-    const remembers = subscription.catchUp !== 'none'
-    const saved = remembers ? await this.#settledUpTo(subscription) : undefined
-    // Without a mark, a crash before the first fire settles would be taken for a new schedule.
-    if (remembers && saved === undefined) await state.set(stateKey(subscription), String(clock.now()))
+    const mark = await this.#marks.read(subscription)
+    const beganMs = clock.now()
+    if (mark === undefined) await this.#marks.begin(subscription, beganMs)
     return () => {
       if (this.#entries.has(scheduleIdentity(subscription))) return
       const nowMs = clock.now()
-      entry.reachedMs = entry.savedMs = saved ?? nowMs
+      entry.reachedMs = entry.savedMs = mark?.reachedMs ?? beganMs
       if (entry.reachedMs > nowMs + STEP_BACK_MS)
-        log.warn('cron.ahead', `${nameOf(subscription)} was settled up to ${iso(entry.reachedMs)}, which is still to come: it waits until then, because the same fire is not made twice. If the clock was wrong, remove the schedule and add it again.`) // prettier-ignore
+        log.warn('cron.ahead', `${nameOf(subscription)} was settled up to ${isoTime(entry.reachedMs)}, which is still to come: it waits until then, because the same fire is not made twice. If the clock was wrong, remove the schedule and add it again.`) // prettier-ignore
       this.#entries.set(scheduleIdentity(subscription), entry)
       log.info('cron.added', `Added: ${nameOf(subscription)}`, { function: subscription.function })
-      this.#catchUp(entry, nowMs - entry.jitterMs, tally)
+      // After a restart everything is late; after the turn of another only what nobody can have made in time.
+      const inTimeMs = this.#epoch === undefined ? 0 : this.#config.missedAfter
+      if (mark !== undefined) this.#catchUp(entry, nowMs - entry.jitterMs - inTimeMs, tally, mark.openMs)
       this.#plan(entry)
     }
-  }
-
-  async #settledUpTo(subscription: ScheduleSubscription): Promise<number | undefined> {
-    const saved = await this.#context.state.get(stateKey(subscription))
-    return saved !== undefined && /^\d{1,15}$/.test(saved) ? Number(saved) : undefined
   }
 
   #newEntry(subscription: ScheduleSubscription): Entry | undefined {
@@ -173,13 +191,8 @@ export class CronSource implements Source {
 
   /** Other settings, same schedule: what is running goes on, and nothing fires twice. */
   async #change(entry: Entry, subscription: ScheduleSubscription): Promise<() => void> {
-    const key = stateKey(subscription)
-    const remembered = entry.subscription.catchUp !== 'none'
-    const remembers = subscription.catchUp !== 'none'
-    if (remembers && !remembered) await this.#context.state.set(key, String(entry.reachedMs))
-    if (!remembers && remembered) await this.#context.state.delete(key)
+    await this.#marks.change(entry, subscription)
     return () => {
-      entry.savedMs = remembers && !remembered ? entry.reachedMs : entry.savedMs
       entry.subscription = subscription
       entry.jitterMs = jitterOf(subscription)
       this.#plan(entry)
@@ -192,13 +205,22 @@ export class CronSource implements Source {
     this.#forget(entry)
     this.#context.log.info('cron.removed', `Removed: ${nameOf(subscription)}`, { function: subscription.function })
     // Added again it is a new schedule, which has nothing to catch up on.
-    if (subscription.catchUp !== 'none') await this.#context.state.delete(stateKey(subscription))
+    await this.#marks.remove(subscription)
+  }
+
+  /** @returns fires that were claimed and never handed out */
+  #forgetAll(): readonly Fire[] {
+    this.#life += 1
+    this.#handedOut = 0
+    const unmade = this.#outbox.clear()
+    for (const entry of this.#entries.values()) this.#forget(entry)
+    return unmade
   }
 
   #forget(entry: Entry): void {
     entry.removed = true
     if (entry.slot !== undefined) entry.slot.cancelled = true
-    for (const fire of entry.open.values()) this.#waiting.delete(fire)
+    for (const fire of entry.open.values()) if (fire.startedAt === undefined) this.#outbox.remove(fire)
     this.#entries.delete(scheduleIdentity(entry.subscription))
   }
 
@@ -241,17 +263,18 @@ export class CronSource implements Source {
     }
   }
 
-  #catchUp(entry: Entry, untilMs: number, tally: Tally): void {
-    if (untilMs <= entry.reachedMs) return
+  /** @param openMs begun by somebody before us, and not known to be settled */
+  #catchUp(entry: Entry, untilMs: number, tally: Tally, openMs: readonly number[] = []): void {
+    if (untilMs <= entry.reachedMs && openMs.length === 0) return
     const { catchUp: policy, overlap } = entry.subscription
     const oldestMs = this.#context.clock.now() - this.#config.catchUpWindow
-    const missed = missedFires(entry.schedule, entry.reachedMs, untilMs, { policy, fireMax: this.#config.catchUpMax, oldestMs }) // prettier-ignore
+    const missed = missedFires(entry.schedule, entry.reachedMs, untilMs, { policy, fireMax: this.#config.catchUpMax, oldestMs, openMs }) // prettier-ignore
     if (overlap === 'allow') for (const atMs of missed.fires) this.#fire(entry, atMs, true)
     else {
       entry.backlog.push(...missed.fires)
       this.#nextOfBacklog(entry)
     }
-    entry.reachedMs = untilMs
+    entry.reachedMs = Math.max(entry.reachedMs, untilMs)
     if (missed.fires.length + missed.dropped === 0) return
     tally.schedules += 1
     tally.caughtUp += missed.fires.length
@@ -287,9 +310,8 @@ export class CronSource implements Source {
     if (!caughtUp && entry.waiting >= this.#config.waitingMax) return this.#skip(entry, plannedMs, 'waiting')
     const fire: Fire = { entry, plannedMs, caughtUp, abort: new AbortController(), startedAt: undefined }
     entry.open.set(plannedMs, fire)
-    entry.waiting += 1
-    this.#waiting.add(fire)
-    this.#wakeReader()
+    if (!caughtUp) entry.waiting += 1
+    this.#outbox.add(fire)
   }
 
   /** Fires that must not overlap are caught up one after another. */
@@ -303,7 +325,8 @@ export class CronSource implements Source {
     for (const plannedMs of entry.backlog.splice(0)) this.#skip(entry, plannedMs, 'replaced')
     for (const fire of entry.open.values()) {
       this.#skip(entry, fire.plannedMs, 'replaced')
-      if (!this.#waiting.delete(fire)) this.#handedOut -= 1
+      if (fire.startedAt === undefined) this.#outbox.remove(fire)
+      else this.#handedOut -= 1
       fire.abort.abort(new Error('replaced by the next fire of its schedule'))
     }
     entry.open.clear()
@@ -319,32 +342,39 @@ export class CronSource implements Source {
       waiting: `${this.#config.waitingMax} of its fires wait already (waitingMax)`,
     }[reason]
     const level = reason === 'waiting' ? 'warn' : 'info'
-    this.#context.log[level]('cron.skipped', `Skipped: ${nameOf(subscription)} at ${iso(plannedMs)}: ${text}`)
-  }
-
-  #takeWaiting(): Fire | undefined {
-    const [fire] = this.#waiting
-    if (fire !== undefined) this.#waiting.delete(fire)
-    return fire
+    this.#context.log[level]('cron.skipped', `Skipped: ${nameOf(subscription)} at ${isoTime(plannedMs)}: ${text}`)
   }
 
   #handOut(fire: Fire): Delivery {
     const { clock, instance, log } = this.#context
     const { subscription } = fire.entry
     this.#handedOut += 1
-    fire.entry.waiting -= 1
+    if (!fire.caughtUp) fire.entry.waiting -= 1
     fire.startedAt = clock.monotonic()
-    const message = messageOf(fire, instance)
+    const message = messageOf(fire, instance, this.#epoch)
     log.info('cron.invoking', `Invoking: ${nameOf(subscription)}`, { function: subscription.function, messageId: message.id }) // prettier-ignore
     const life = this.#life
     let settled: Promise<SettleResult> | undefined
     return {
       message,
       signal: fire.abort.signal,
+      mayInvoke: () => this.#mayInvoke(fire, life),
       // One byte of the answer, because the status for `Response:` comes with it.
       responseBytesMax: 1,
       settle: (settlement, results) => (settled ??= this.#settle(fire, life, settlement, results)),
     }
+  }
+
+  /** Whatever it waited for since it was handed out, a turn may have ended meanwhile. */
+  #mayInvoke(fire: Fire, life: number): boolean {
+    const { leadership } = this.#context
+    if (life !== this.#life) return leadership === undefined
+    if (leadership === undefined || leadership.term?.held() === true) return true
+    this.#handedOut -= 1
+    fire.startedAt = undefined
+    if (!fire.caughtUp) fire.entry.waiting += 1
+    this.#outbox.takeBack(fire)
+    return false
   }
 
   async #settle(
@@ -362,7 +392,7 @@ export class CronSource implements Source {
     entry.open.delete(fire.plannedMs)
     this.#nextOfBacklog(entry)
     try {
-      await this.#save(entry)
+      if (!entry.removed) await this.#marks.settled(entry)
     } finally {
       if (life === this.#life) this.#handedOut -= 1
       this.#wakeReader()
@@ -381,29 +411,4 @@ export class CronSource implements Source {
     if (settlement.kind === 'reject')
       this.#context.log.warn('cron.failed', `Error with ${name}: ${settlement.reason}`, { function: name })
   }
-
-  /** Makes durable how far the schedule is settled without a hole; a crash brings back what is after it. */
-  async #save(entry: Entry): Promise<void> {
-    if (entry.removed || entry.subscription.catchUp === 'none') return
-    const [oldestOpenMs] = entry.open.keys()
-    const settledMs = oldestOpenMs === undefined ? entry.reachedMs : oldestOpenMs - 1
-    if (settledMs <= entry.savedMs) return
-    const earlierMs = entry.savedMs
-    entry.savedMs = settledMs
-    try {
-      await this.#context.state.set(stateKey(entry.subscription), String(settledMs))
-    } catch (error) {
-      // The next fire that settles writes it again.
-      if (entry.savedMs === settledMs) entry.savedMs = earlierMs
-      throw error
-    }
-  }
-}
-
-function stateKey(subscription: ScheduleSubscription): string {
-  return `settled ${scheduleIdentity(subscription)}`
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString().replace('.000Z', 'Z')
 }

@@ -2,6 +2,7 @@
 
 import { HeaderWriter, scheduleIdentity } from '../../src/sdk/index.ts'
 import type { EventMessage, FunctionResult, Schedule, ScheduleSubscription } from '../../src/sdk/index.ts'
+import { isoTime } from './marks.ts'
 import type { Slot } from './timetable.ts'
 
 /** A schedule of a function, and where it stands. */
@@ -15,13 +16,13 @@ export interface Entry {
   slot: Slot<Entry> | undefined
   /** Fires that wait or are handed out, oldest first, by planned time. */
   readonly open: Map<number, Fire>
-  /** How many of `open` wait. */
+  /** How many of `open` wait, but for those that are made up for, which have a bound of their own. */
   waiting: number
   /** Caught-up fires behind the open one; used where fires must not overlap. */
   backlog: number[]
   /** Every planned time up to here is dealt with, or is in `open` or `backlog`. */
   reachedMs: number
-  /** What the state store holds, or is being told. */
+  /** What the state store holds, or is being told: up to here it is settled; where replicas take turns, claimed. */
   savedMs: number
   removed: boolean
 }
@@ -36,10 +37,14 @@ export interface Fire {
   startedAt: number | undefined
 }
 
-/** `cron:billing.prod/0 9 * * *@2026-01-01T09:00:00Z`: equal on every replica and after every restart. */
-export function messageOf(fire: Fire, instance: string): EventMessage {
+/**
+ * `cron:billing.prod/0 9 * * *@2026-01-01T09:00:00Z`: equal on every replica and after every restart. So the epoch is no
+ * part of it: a fire that is made again by another replica is the same event, and whoever remembers ids must see that.
+ * @param epoch of the turn that it is handed out in, for functions that refuse what comes from an earlier one
+ */
+export function messageOf(fire: Fire, instance: string, epoch?: number): EventMessage {
   const { subscription } = fire.entry
-  const at = new Date(fire.plannedMs).toISOString().replace('.000Z', 'Z')
+  const at = isoTime(fire.plannedMs)
   return {
     id: `${instance}:${scheduleIdentity(subscription)}@${at}`,
     source: instance,
@@ -50,6 +55,7 @@ export function messageOf(fire: Fire, instance: string): EventMessage {
       .own('X-Cron-Schedule', subscription.expression)
       .own('X-Cron-Scheduled-At', at)
       .own('X-Cron-Caught-Up', fire.caughtUp ? 'true' : undefined)
+      .own('X-Cron-Epoch', epoch === undefined ? undefined : String(epoch))
       .build(),
     attempt: 1,
     timestampMs: fire.plannedMs,

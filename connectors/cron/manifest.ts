@@ -42,8 +42,9 @@ export const manifest = defineManifest({
   status: 'beta',
   guarantee: 'at-most-once',
   guaranteeNote:
-    'With catch-up last or all and a durable state directory it is at least once within catchUpWindow and catchUpMax: ' +
-    'a fire that was missed, or not settled before a crash, is fired again with the same id.',
+    'With catch-up last or all it is at least once within catchUpWindow and catchUpMax: a fire that was missed, or not ' +
+    'settled before a crash, is fired again with the same id. That takes a durable state directory, or leader.enabled, ' +
+    'with which any number of replicas makes each fire once.',
   trigger: 'schedule',
   order: 'fires of one schedule are handed out in the order of their times',
   capabilities: {
