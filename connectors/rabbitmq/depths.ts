@@ -7,6 +7,9 @@ import { Repeat, errorText } from '../../src/sdk/index.ts'
 import type { SourceContext, TopicBacklog } from '../../src/sdk/index.ts'
 import type { Feed } from './feed.ts'
 
+/** The queues that were read, and whether by nobody else; `shared` where that is not known. */
+export type Readers = Map<string, 'alone' | 'shared'>
+
 const EVERY_MS = 5000
 
 export interface DepthsOptions {
@@ -14,6 +17,8 @@ export interface DepthsOptions {
   readonly context: Pick<SourceContext, 'clock' | 'log'>
   /** By queue. */
   readonly feeds: ReadonlyMap<string, Feed>
+  /** Kept up to date. */
+  readonly readers: Readers
 }
 
 export class Depths {
@@ -45,11 +50,16 @@ export class Depths {
   /** Never rejects: what cannot be asked is not told. */
   async #refresh(): Promise<void> {
     const ready = new Map<string, number>()
-    for (const [queue, { kind }] of this.#options.feeds) {
-      if (kind === 'stream') continue
+    const { feeds, readers } = this.#options
+    for (const [queue, feed] of feeds) {
+      if (feed.kind === 'stream') continue
       try {
         const channel = (this.#channel ??= await this.#open())
-        ready.set(queue, (await channel.checkQueue(queue)).messageCount)
+        const { messageCount, consumerCount } = await channel.checkQueue(queue)
+        ready.set(queue, messageCount)
+        // Not what a queue says that has no leader yet.
+        if (consumerCount === feed.consumers && feed.isReading) readers.set(queue, 'alone')
+        else if (consumerCount > feed.consumers) readers.set(queue, 'shared')
       } catch (error) {
         if (this.#repeat.isStopped) return
         this.#options.context.log.debug('rabbitmq.no-depth', `queue ${queue}: ${errorText(error)}`)

@@ -1,10 +1,11 @@
 // One queue read on a channel of its own, so that what goes wrong with it leaves the other queues alone. Hands out through
 // the window, settles at the broker. Owned by rabbit-source.ts.
 
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel, Message } from 'amqplib'
 
 import type { Clock, ClockTimer, Delivery, EventMessage, Settlement, SettleResult } from '../../src/sdk/index.ts'
 import { publishedMs, streamOffsetOf } from './event.ts'
+import type { Handover } from './handover.ts'
 import type { Letters } from './letters.ts'
 import type { StreamPlace } from './stream-place.ts'
 import type { Supply, Window } from './window.ts'
@@ -15,7 +16,9 @@ export type QueueKind = 'classic' | 'quorum' | 'stream' | 'unknown'
 export interface FeedOptions {
   readonly queue: string
   readonly kind: QueueKind
-  readonly channel: Channel
+  /** Of a quorum queue that is read in its order: begun. */
+  readonly handover: Handover | undefined
+  readonly openChannel: () => Promise<Channel>
   readonly window: Window
   readonly clock: Clock
   /** Of a stream. */
@@ -31,7 +34,7 @@ export interface FeedOptions {
 
 /** One message that the broker waits for us to settle. */
 export interface Entry {
-  readonly message: ConsumeMessage
+  readonly message: Message
   /** Unix milliseconds. */
   readonly arrivedMs: number
   /** How often it was handed out again without the broker. */
@@ -49,29 +52,54 @@ export class Feed implements Supply {
   #head = 0
   readonly #timers = new Map<Entry, ClockTimer>()
   /** Acknowledging them lets a stream send more; held back while its span is full. */
-  #owed: ConsumeMessage[] = []
+  #owed: Message[] = []
+  /** Undefined before it is read. */
+  #channel: Channel | undefined
   #consumerTag: string | undefined
   #state: 'open' | 'retired' | 'over' = 'open'
   #closing: Promise<void> | undefined
 
   constructor(options: FeedOptions) {
     this.#options = options
-    const { channel } = options
+  }
+
+  /**
+   * Resolves before messages come where another consumer still has some that must come first.
+   * @throws what the broker answers to a consumer that it refuses; the channel is gone then
+   */
+  async start(prefetch: number): Promise<void> {
+    const { handover, openChannel } = this.#options
+    if (handover === undefined) return await this.#read(await openChannel(), prefetch)
+    if (await handover.isDone()) return await this.#read(handover.channel, prefetch)
+    void handover.done().then(() => this.#read(handover.channel, prefetch)).catch((error: unknown) => this.#over(error as Error)) // prettier-ignore
+  }
+
+  async #read(channel: Channel, prefetch: number): Promise<void> {
+    const { queue, place, handover } = this.#options
+    if (this.#state !== 'open') return await channel.close()
+    this.#channel = channel
     let reason: Error | undefined
     channel.on('error', (error) => (reason = error))
     channel.on('close', () => this.#over(reason))
-  }
-
-  /** @throws what the broker answers to a consumer that it refuses; the channel is gone then */
-  async start(prefetch: number): Promise<void> {
-    const { channel, queue, place } = this.#options
     await channel.prefetch(prefetch)
+    if (handover?.first !== undefined) this.#arrived(handover.first)
     const args = place === undefined ? {} : { arguments: { 'x-stream-offset': place.from } }
     this.#consumerTag = (await channel.consume(queue, (message) => this.#arrived(message), args)).consumerTag
   }
 
   get kind(): QueueKind {
     return this.#options.kind
+  }
+
+  get isReading(): boolean {
+    return this.#consumerTag !== undefined
+  }
+
+  /** As the broker counts consumers: a message that was got is one until it is settled. */
+  get consumers(): number {
+    const first = this.#options.handover?.first
+    const isHeld = first !== undefined && [...this.#held].some(({ message }) => message === first)
+    return (isHeld ? 1 : 0) + (this.isReading ? 1 : 0)
   }
 
   /** Of the broker's point of view: what waits here is among it. */
@@ -108,11 +136,11 @@ export class Feed implements Supply {
   async retire(): Promise<void> {
     if (this.#state !== 'open') return
     this.#state = 'retired'
-    const { channel, window } = this.#options
+    const { window } = this.#options
     const tag = this.#consumerTag
     this.#consumerTag = undefined
     try {
-      if (tag !== undefined) await channel.cancel(tag)
+      if (tag !== undefined) await this.#channel?.cancel(tag)
       window.withdraw(this)
       for (const entry of [...this.#waitingEntries(), ...this.#timers.keys()]) this.#giveBack(entry)
       this.#dropBacklog()
@@ -127,7 +155,8 @@ export class Feed implements Supply {
     if (this.#closing === undefined) {
       const isOpen = this.#state !== 'over'
       this.#abandon()
-      this.#closing = isOpen ? this.#options.channel.close().catch(() => undefined) : Promise.resolve()
+      const open = this.#channel ?? this.#options.handover
+      this.#closing = isOpen && open !== undefined ? open.close().catch(() => undefined) : Promise.resolve()
     }
     return this.#closing
   }
@@ -137,7 +166,7 @@ export class Feed implements Supply {
     return this.#state === 'over'
   }
 
-  #arrived(message: ConsumeMessage | null): void {
+  #arrived(message: Message | null): void {
     if (message === null) {
       this.#consumerTag = undefined
       if (this.#state !== 'open') return
@@ -149,7 +178,7 @@ export class Feed implements Supply {
     const offset = place === undefined ? undefined : streamOffsetOf(message)
     if (this.#state === 'over') return
     if (place !== undefined && offset !== undefined && !place.add(offset)) {
-      this.#options.channel.ack(message)
+      this.#channel?.ack(message)
       return
     }
     const entry = { message, arrivedMs: clock.now(), retries: 0 }
@@ -176,14 +205,14 @@ export class Feed implements Supply {
   async #acknowledge(entry: Entry): Promise<SettleResult> {
     // While the dead letter was written the channel may have ended.
     if (!this.#held.delete(entry)) return 'stale'
-    const { channel, place } = this.#options
+    const { place } = this.#options
     const { message } = entry
     try {
-      if (place === undefined) channel.ack(message)
+      if (place === undefined) this.#channel?.ack(message)
       else {
         await place.settle(streamOffsetOf(message) ?? 0n)
         this.#owed.push(message)
-        if (!place.isFull && !this.isOver) for (const owed of this.#owed.splice(0)) channel.ack(owed)
+        if (!place.isFull && !this.isOver) for (const owed of this.#owed.splice(0)) this.#channel?.ack(owed)
       }
     } catch (error) {
       if (!this.isOver) throw error
@@ -238,7 +267,7 @@ export class Feed implements Supply {
     this.#timers.delete(entry)
     if (!this.#held.delete(entry) || this.#options.place !== undefined) return
     try {
-      this.#options.channel.nack(entry.message, false, true)
+      this.#channel?.nack(entry.message, false, true)
     } catch {
       // The channel is gone: the broker has taken it back by itself.
     }

@@ -2,6 +2,7 @@
 
 import type { Message } from 'amqplib'
 
+import { LETTER_EVENT, eventOfLetter } from '../../src/sdk/index.ts'
 import type { DeadLetter } from '../../src/sdk/index.ts'
 import { deathsOf, toEvent } from './event.ts'
 import { LETTER_ID } from './letters.ts'
@@ -33,13 +34,14 @@ function hubLetter(message: Message, at: LetterOrigin, name: string): DeadLetter
     routingKey: textOf(headers['hub-routing-key']) ?? queue,
     headers: Object.fromEntries(Object.entries(headers).filter(([key]) => !OWN.has(key))),
   }) // prettier-ignore
+  const known = {
+    ...event,
+    id: textOf(headers['hub-event-id']) ?? event.id,
+    topic: textOf(headers['hub-topic']) ?? event.topic,
+    timestampMs: numberOf(headers['hub-timestamp']) ?? event.timestampMs,
+  }
   return {
-    message: {
-      ...event,
-      id: textOf(headers['hub-event-id']) ?? event.id,
-      topic: textOf(headers['hub-topic']) ?? event.topic,
-      timestampMs: numberOf(headers['hub-timestamp']) ?? event.timestampMs,
-    },
+    message: eventOfLetter(headers[LETTER_EVENT], known.body, known) ?? known,
     function: name,
     reason: textOf(headers['hub-reason']) ?? '',
     ...(status === undefined ? {} : { status }),
@@ -83,7 +85,7 @@ function originalOf(
   return toEvent(original, { instance, queue, orderingKey, receivedMs, fallbackId, topicOf: topicOf ?? (() => queue) }, 0)
 } // prettier-ignore
 
-const OWN = new Set([LETTER_ID, ...['function', 'reason', 'attempts', 'status', 'failed-at', 'connector', 'event-id', 'topic', 'timestamp', 'queue', 'exchange', 'routing-key'].map((name) => `hub-${name}`), 'x-delivery-count']) // prettier-ignore
+const OWN = new Set([LETTER_ID, LETTER_EVENT, ...['function', 'reason', 'attempts', 'status', 'failed-at', 'connector', 'event-id', 'topic', 'timestamp', 'queue', 'exchange', 'routing-key'].map((name) => `hub-${name}`), 'x-delivery-count']) // prettier-ignore
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined

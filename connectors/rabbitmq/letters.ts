@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 
-import type { ConsumeMessage, Options } from 'amqplib'
+import type { Message, Options } from 'amqplib'
 
 import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
 import type { Clock, DeadLetter } from '../../src/sdk/index.ts'
@@ -40,7 +40,7 @@ export class Letters {
   }
 
   /** Resolves once the broker has the letter in a queue. @throws HubError HUB_DEAD_LETTER_FAILED */
-  async publish(letter: DeadLetter, original: ConsumeMessage, queue: string): Promise<void> {
+  async publish(letter: DeadLetter, original: Message, queue: string): Promise<void> {
     const { exchange, at } = this.#options
     try {
       const id = randomUUID()
@@ -59,7 +59,7 @@ export class Letters {
 const NOT_PASSED_ON = new Set(['CC', 'BCC', 'x-delivery-count', 'x-stream-offset'])
 
 /** The properties of the original but for those that the broker would act on: its expiration, and a user that is not ours. */
-function propertiesOf(letter: DeadLetter, original: ConsumeMessage, queue: string, id: string): Options.Publish {
+function propertiesOf(letter: DeadLetter, original: Message, queue: string, id: string): Options.Publish {
   const { fields, properties } = original
   const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority } =
     properties

@@ -129,4 +129,5 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
+  keepsLetters: () => true,
 })

@@ -13,6 +13,11 @@ export function replyCode(error: unknown): number | undefined {
   return typeof code === 'number' ? code : undefined
 }
 
+/** Of a quorum queue that lets nobody get a message. */
+export function isSingleActive(error: unknown): boolean {
+  return replyCode(error) === RESOURCE_LOCKED && errorText(error).includes('single active consumer')
+}
+
 /** Of a queue that a function wants. */
 export function queueProblem(error: unknown, at: string, queue: string): HubError {
   if (error instanceof HubError) return error
@@ -29,7 +34,7 @@ export function queueProblem(error: unknown, at: string, queue: string): HubErro
       cause: error,
       hint: `Grant read access: rabbitmqctl set_permissions -p <vhost> <user> '' '' '^${queue}$'.`,
     })
-  if (code === RESOURCE_LOCKED && errorText(error).includes('single active consumer'))
+  if (isSingleActive(error))
     return new HubError('HUB_SOURCE_FORBIDDEN', `${about} has a single active consumer, and shows its messages to nobody else`, {
       cause: error,
       hint: 'Look at it in the management interface, or at the other queues.',

@@ -6,6 +6,7 @@ import type { Channel, Message } from 'amqplib'
 
 import { sleep } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
+import { getOne } from './get.ts'
 
 export interface QuorumTakerOptions {
   readonly channel: Channel
@@ -48,13 +49,10 @@ export class QuorumTaker {
     const { channel, queue } = this.#options
     // Before it is: who asks meanwhile must not take it for somebody else.
     this.consumers = 1
-    const message = await channel.get(queue)
-    this.#isBegun = message !== false
-    if (message === false) this.consumers = 0
-    // The hub's consumer is not told of none.
-    else if (message.properties.headers?.['x-delivery-count'] === 0)
-      delete message.properties.headers['x-delivery-count']
-    return message
+    const message = await getOne(channel, queue)
+    this.#isBegun = message !== undefined
+    if (message === undefined) this.consumers = 0
+    return message ?? false
   }
 
   /** When the others are full: those that come back are sorted by consumer, and then by their place. */

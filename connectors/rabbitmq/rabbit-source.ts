@@ -1,8 +1,9 @@
 // The RabbitMQ source: one connection on which queues are read (subscriptions.ts), and a second one for dead letters
 // (letters.ts). The supervisor connects anew when one of them is lost.
 
-import { HubError, asHubError, errorText } from '../../src/sdk/index.ts'
+import { HubError, asHubError, errorText, within } from '../../src/sdk/index.ts'
 import type { Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription, TopicBacklog } from '../../src/sdk/index.ts' // prettier-ignore
+import type { Readers } from './depths.ts'
 import { addressOf, dial } from './dial.ts'
 import type { Link, RabbitConfig } from './dial.ts'
 import type { QueueKind } from './feed.ts'
@@ -30,6 +31,7 @@ export class RabbitSource implements Source {
   readonly #at: string
   readonly #interruptions: SourceCounter
   readonly #kinds = new Map<string, QueueKind>()
+  readonly #readers: Readers = new Map()
   #connection: Connection | undefined
   #closed = false
 
@@ -60,6 +62,7 @@ export class RabbitSource implements Source {
         window,
         interruptions: this.#interruptions,
         kinds: this.#kinds,
+        readers: this.#readers,
         at: this.#at,
       })
       this.#watch({ link, lettersLink, window, subscriptions })
@@ -161,10 +164,7 @@ export class RabbitSource implements Source {
 
   /** The channels first: what was settled on them is with the broker once it has answered. */
   async #end({ link, lettersLink, subscriptions }: Connection): Promise<void> {
-    const late = Promise.withResolvers<void>()
-    const limit = this.#context.clock.after(CLOSE_MS, () => late.resolve())
-    await Promise.race([subscriptions.close(), link.ended, late.promise])
-    limit.cancel()
+    await within(this.#context.clock, CLOSE_MS, Promise.race([subscriptions.close(), link.ended]))
     await Promise.all([link.close(), lettersLink?.close()])
   }
 

@@ -9,10 +9,12 @@ import { HubError, asHubError, backoffMs, errorText } from '../../src/sdk/index.
 import type { ClockTimer, SourceContext, SourceCounter, TopicBacklog } from '../../src/sdk/index.ts'
 import { BindingKeys } from './binding-keys.ts'
 import { Depths } from './depths.ts'
+import type { Readers } from './depths.ts'
 import type { Link, RabbitConfig } from './dial.ts'
 import { toEvent } from './event.ts'
 import { Feed } from './feed.ts'
 import type { QueueKind } from './feed.ts'
+import { Handover } from './handover.ts'
 import type { Letters } from './letters.ts'
 import { queueProblem } from './problems.ts'
 import { StreamPlace } from './stream-place.ts'
@@ -28,12 +30,16 @@ export interface SubscriptionsOptions {
   readonly interruptions: SourceCounter
   /** What the broker has told of its queues; outlives the connection. */
   readonly kinds: Map<string, QueueKind>
+  /** Outlives the connection. */
+  readonly readers: Readers
   /** For messages. */
   readonly at: string
 }
 
 /** A queue that many share the window with may still be read so far ahead. */
 const AHEAD_MIN = 32
+/** For other consumers of a queue that is read in order, which may be dead or replicas. */
+const SHARED_WAIT_MS = 2000
 /** AMQP has 16 bits for it. */
 const PREFETCH_MAX = 65_535
 const REOPEN = { minWaitMs: 250, maxWaitMs: 30_000, jitter: 'equal' } as const
@@ -72,7 +78,12 @@ export class Subscriptions {
   constructor(options: SubscriptionsOptions) {
     this.#options = options
     this.#keys = new BindingKeys(options.config, [])
-    this.#depths = new Depths({ model: options.link.model, context: options.context, feeds: this.#feeds })
+    this.#depths = new Depths({
+      model: options.link.model,
+      context: options.context,
+      feeds: this.#feeds,
+      readers: options.readers,
+    })
   }
 
   /**
@@ -155,14 +166,15 @@ export class Subscriptions {
   }
 
   async #open(queue: string, queues: number): Promise<void> {
-    const { kinds, link, context, config, window, letters } = this.#options
+    const { kinds, readers, link, context, config, window, letters } = this.#options
     const { clock, unsettledMax } = context
     const kind = kinds.get(queue) ?? (await kindOf(link.model, queue))
     kinds.set(queue, kind)
     const feed: Feed = new Feed({
       queue,
       kind,
-      channel: await link.model.createChannel(),
+      handover: await this.#handover(queue, kind),
+      openChannel: () => link.model.createChannel(),
       window,
       clock,
       letters,
@@ -180,6 +192,17 @@ export class Subscriptions {
       throw error
     }
     this.#feeds.set(queue, feed)
+    if (!readers.has(queue)) readers.set(queue, 'shared')
+  }
+
+  #handover(queue: string, kind: QueueKind): Promise<Handover | undefined> | undefined {
+    const { config, link, context, readers } = this.#options
+    if (kind !== 'quorum' || config.orderingKey === undefined) return undefined
+    // Another consumer of a queue that was ours alone is ours from before, and where turns are taken it is that of the last
+    // holder, which may hang: the broker notices within two heartbeats.
+    const isLast = readers.get(queue) === 'alone' || context.leadership !== undefined
+    const waitMs = SHARED_WAIT_MS + (isLast ? 2 * config.heartbeat : 0)
+    return Handover.begin({ model: link.model, queue, clock: context.clock, waitMs, isReopened: readers.has(queue) })
   }
 
   #toEvent(queue: string): ConstructorParameters<typeof Feed>[0]['toEvent'] {

@@ -4,6 +4,7 @@ import type { ToolContext, Tools } from '../../src/sdk/index.ts'
 import { RabbitLetterBox } from './dead-letters.ts'
 import type { RabbitConfig } from './dial.ts'
 import { RabbitEmitter } from './emit.ts'
+import { RabbitLag } from './lag.ts'
 import { RabbitPeek } from './peek.ts'
 
 export function rabbitTools(config: RabbitConfig, context: ToolContext): Tools {
@@ -12,5 +13,6 @@ export function rabbitTools(config: RabbitConfig, context: ToolContext): Tools {
     emitter: (signal) => RabbitEmitter.open(config, context, signal),
     letters: async (from, signal) =>
       config.deadLetterExchange === undefined ? undefined : await RabbitLetterBox.open(config, context, from, signal),
+    lag: (signal) => RabbitLag.open(config, context, signal),
   }
 }
