@@ -9,9 +9,8 @@ import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { Agent, errors } from 'undici'
 
-import { redactUrl, tlsSettings } from '../../src/sdk/index.ts'
+import { linesOf, redactUrl, tlsSettings } from '../../src/sdk/index.ts'
 import type { ConfigOf } from '../../src/sdk/index.ts'
-import { linesOf } from './lines.ts'
 import type { manifest } from './manifest.ts'
 import { S3Refusal, minioProblem, silentProblem } from './problems.ts'
 import type { Asked } from './problems.ts'
@@ -33,6 +32,8 @@ export interface Listening {
  * much a subscription takes.
  */
 const PING_S = 1
+/** One record with all of its metadata has a few kilobytes. */
+const LINE_BYTES_MAX = 4 * 2 ** 20
 const REFUSAL_BYTES_MAX = 65_536
 /** SHA-256 of nothing. */
 const EMPTY_HASH = createHash('sha256').digest('hex')
@@ -111,7 +112,7 @@ export class MinioClient {
       return {
         serverTimeMs: Number.isNaN(date) ? 0 : date,
         server: String(answer.headers['server'] ?? 'unknown'),
-        lines: linesOf(answer.body),
+        lines: linesOf(answer.body, { bytesMax: LINE_BYTES_MAX, skipsBlank: true }),
       }
     } catch (error) {
       signal.throwIfAborted()

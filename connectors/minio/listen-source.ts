@@ -1,7 +1,7 @@
 // The source of listen mode: a connection to MinIO for each wanted bucket. At most once: nothing is told again. Catch-ups
 // after a gap are in catch-up.ts, how far is known in marks.ts, what waits for the hub in outlet.ts.
 
-import { HubError, RepeatGuard, errorText, reading } from '../../src/sdk/index.ts'
+import { HubError, RepeatGuard, errorText, orAborted, reading } from '../../src/sdk/index.ts'
 import type { Delivery, ProbeReport, S3Record, Source, SourceContext, SourceCounter, Subscription } from '../../src/sdk/index.ts' // prettier-ignore
 import { changesSince } from './catch-up.ts'
 import { MinioClient } from './client.ts'
@@ -127,12 +127,27 @@ export class ListenSource implements Source {
   }
 
   async #listen(connection: Connection, wish: Wish, signal: AbortSignal): Promise<void> {
-    const { bucket } = wish
+    // What is told while the state is asked for, which may be on the other side of a network, is to be told apart from what a
+    // catch-up finds, too.
+    const known = Promise.withResolvers<void>()
     const owner = {
-      take: (record: S3Record, stopped: AbortSignal) => this.#take(record, stopped),
+      take: async (record: S3Record, stopped: AbortSignal) => {
+        await orAborted(known.promise, stopped)
+        await this.#take(record, stopped)
+      },
       lost: (error: HubError) => this.#lost(connection, error),
     }
-    const feed = await Feed.open(connection.client, wish, owner, signal)
+    try {
+      const feed = await Feed.open(connection.client, wish, owner, signal)
+      await this.#begin(connection, feed)
+    } finally {
+      known.resolve()
+    }
+  }
+
+  /** It is open: what was before is caught up with where that is wanted. */
+  async #begin(connection: Connection, feed: Feed): Promise<void> {
+    const { bucket } = feed.wish
     if (this.#connection !== connection) {
       await feed.stop()
       throw this.#lostProblem('the connection was lost')

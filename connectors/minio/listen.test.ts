@@ -160,6 +160,26 @@ describe('a catch-up', () => {
     await until(() => second.log.lines.some((line) => line.includes('cannot be seen')), 'it says what it cannot see')
   })
 
+  test('does not bring what was told while the state was asked for', { timeout: TEST_MS }, async () => {
+    const photos = await bucket()
+    const state = new MemoryState()
+    await (await sourceAt(stand, config, { state }).opened([photos])).source.close()
+    await stand.put(photos, 'missed')
+    await using witness = await sourceAt(stand, { receive }).opened([photos])
+    state.store.get = async (key) => {
+      await stand.put(photos, 'live')
+      await witness.arrived(1)
+      return state.get(key)
+    }
+    await using rig = sourceAt(stand, config, { state })
+    rig.ackAll = true
+    await rig.opened([photos])
+    await until(() => rig.log.lines.some((line) => line.includes('minio.caught-up')), 'it is caught up')
+    await stand.put(photos, 'last')
+    await rig.arrived(3)
+    expect(keysOf(rig).map(String).toSorted()).toEqual(['last', 'live', 'missed'])
+  })
+
   test('brings what changed while the connection was lost', { timeout: TEST_MS }, async () => {
     const photos = await bucket()
     await using proxy = await startTcpProxy(stand.minio.port)

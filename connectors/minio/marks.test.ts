@@ -27,6 +27,12 @@ test('it begins where the bucket was first listened to, and that is no gap', asy
   expect(await rig(state).marks.open(BUCKET, 5000)).toBe(1000)
 })
 
+test('that is written down at once, for whoever follows one that is killed', async () => {
+  const state = new MemoryState()
+  expect(await rig(state).marks.open(BUCKET, 1000)).toBeUndefined()
+  expect(await rig(state).marks.open(BUCKET, 5000)).toBe(1000)
+})
+
 test('it moves over what is settled, and never over what is not', async () => {
   const state = new MemoryState()
   const { marks, clock } = rig(state)
@@ -83,6 +89,7 @@ test('a record and a listing tell of the same change alike', () => {
 test('nothing is left behind by a close', async () => {
   const { marks, clock } = rig(new MemoryState())
   await marks.open(BUCKET, 1000)
+  marks.settled(BUCKET, change('a', 2000))
   expect(clock.pending).toBe(1)
   await marks.close()
   expect(clock.pending).toBe(0)

@@ -89,7 +89,9 @@ export class Marks {
       mark = new Mark(text === undefined ? { markMs: nowMs, seen: [] } : (JSON.parse(text) as Saved))
       this.#marks.set(bucket, mark)
       if (text === undefined) {
-        this.#touch(bucket)
+        // Before anything is told: whoever follows a hub that is killed at once has to know where it began.
+        this.#changed.add(bucket)
+        await this.#save()
         return undefined
       }
     }
