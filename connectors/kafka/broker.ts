@@ -1,7 +1,9 @@
 // Kafka's side of the conformance suite: a real broker, driven by another client than the connector's.
 
 import { Kafka, logLevel } from 'kafkajs'
-import type { Admin, Producer } from 'kafkajs'
+import type { Admin, ITopicConfig, Producer } from 'kafkajs'
+
+import { vi } from 'vitest'
 
 import { BrokerUnavailable } from '../../test/conformance/contract.ts'
 import type { BrokerLetter, SourceScope, TestBroker } from '../../test/conformance/contract.ts'
@@ -10,6 +12,8 @@ import { ServerUnavailable } from '../../test/servers/provide.ts'
 
 const PASSWORD = 'correct-horse-battery-staple'
 const PARTITIONS = 3
+/** Reached only by what is broken. */
+const LEADERS_MS = 60_000
 let topics = 0
 
 export async function startKafkaBroker(): Promise<TestBroker> {
@@ -52,7 +56,7 @@ export async function startKafkaBroker(): Promise<TestBroker> {
     badTls: (scope) => ({ 'plain-text port': { ...config(scope), tls: { enabled: true } } }),
     topic: async (name) => {
       const topic = `conformance-${name}-${(topics += 1)}`
-      await withAdmin(kafka, (admin) => admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }], waitForLeaders: true })) // prettier-ignore
+      await createTopic(kafka, { topic, numPartitions: PARTITIONS })
       return topic
     },
     publish: (topic, events) =>
@@ -80,6 +84,22 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
   } finally {
     await admin.disconnect()
   }
+}
+
+/**
+ * With a leader for each partition. Not by the client's own `waitForLeaders`, which fails on a broker that has not heard of
+ * the topic yet.
+ */
+export async function createTopic(kafka: Kafka, topic: ITopicConfig): Promise<void> {
+  await withAdmin(kafka, async (admin) => {
+    await admin.createTopics({ topics: [topic], waitForLeaders: false })
+    const led = async (): Promise<void> => {
+      const { topics: found } = await admin.fetchTopicMetadata({ topics: [topic.topic] })
+      if (found[0]?.partitions.every(({ leader }) => leader >= 0) !== true)
+        throw new Error(`${topic.topic} has no leaders`)
+    }
+    await vi.waitFor(led, { timeout: LEADERS_MS, interval: 20 })
+  })
 }
 
 export async function withProducer<T>(kafka: Kafka, work: (producer: Producer) => Promise<T>): Promise<T> {

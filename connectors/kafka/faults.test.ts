@@ -6,7 +6,7 @@ import { faults } from '../../test/faults/index.ts'
 import { startKafka } from '../../test/servers/kafka.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
 import type { TcpProxy } from '../../test/servers/tcp-proxy.ts'
-import { clientOf, readLetters, withAdmin, withProducer } from './broker.ts'
+import { clientOf, createTopic, readLetters, withAdmin, withProducer } from './broker.ts'
 import connector from './connector.ts'
 
 const PARTITIONS = 3
@@ -25,7 +25,7 @@ async function startBroker(): Promise<FaultBroker> {
     name: `Kafka ${server.version}`,
     proxy,
     prepare: async (run) => {
-      await withAdmin(kafka, (admin) => admin.createTopics({ topics: [{ topic: run, numPartitions: PARTITIONS }], waitForLeaders: true })) // prettier-ignore
+      await createTopic(kafka, { topic: run, numPartitions: PARTITIONS })
       return run
     },
     environment: ({ run, replica }) => ({

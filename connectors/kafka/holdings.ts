@@ -1,7 +1,7 @@
 // The partitions that the group has given us: where they begin, how they are given up, and how far behind they are. One for
 // each session.
 
-import { sleep } from '../../src/sdk/index.ts'
+import { within } from '../../src/sdk/index.ts'
 import type { SourceContext, SourceCounter, SourceReading, TopicBacklog } from '../../src/sdk/index.ts'
 import { partitionKey } from './assignor.ts'
 import type { TopicPartition } from './assignor.ts'
@@ -57,10 +57,7 @@ export class Holdings {
     for (const partition of leaving) partition.leaving = true
     const out = outstanding(leaving)
     if (out > 0) log.info('kafka.revoking', `${namesOf(revoked)} go to another member; waiting for ${out} records that are out`, { unsettled: out }) // prettier-ignore
-    const late = new AbortController()
-    const bound = sleep(clock, config.revokeTimeout, late.signal).catch(() => undefined)
-    await Promise.race([Promise.all(leaving.map((partition) => partition.quiet())), bound])
-    late.abort()
+    await within(clock, config.revokeTimeout, Promise.all(leaving.map((partition) => partition.quiet())))
     const open = outstanding(leaving)
     for (const partition of leaving) committer().mark(partition)
     await committer().flush()

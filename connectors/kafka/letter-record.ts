@@ -1,5 +1,6 @@
 // A record of a dead-letter topic as the letter that it holds, whoever wrote it. Pure; the other side of letters.ts.
 
+import { LETTER_EVENT, eventOfLetter } from '../../src/sdk/index.ts'
 import type { DeadLetter } from '../../src/sdk/index.ts'
 import { toEvent } from './event.ts'
 import type { Fetched } from './partition.ts'
@@ -14,7 +15,7 @@ export interface LetterOrigin {
 
 /** The first of those that the hub appends to the headers of the record. */
 const FIRST = 'hub-function'
-const OWN = new Set([FIRST, 'hub-reason', 'hub-attempts', 'hub-status', 'hub-failed-at', 'hub-connector', 'hub-event-id', 'hub-topic', 'hub-partition', 'hub-offset', 'hub-timestamp']) // prettier-ignore
+const OWN = new Set([FIRST, 'hub-reason', 'hub-attempts', 'hub-status', 'hub-failed-at', 'hub-connector', 'hub-event-id', 'hub-topic', 'hub-partition', 'hub-offset', 'hub-timestamp', LETTER_EVENT]) // prettier-ignore
 
 /** Its function is empty where no hub wrote it. What a header says that makes no sense counts as not said. */
 export function letterOf(record: Fetched, at: LetterOrigin): DeadLetter {
@@ -41,8 +42,9 @@ export function letterOf(record: Fetched, at: LetterOrigin): DeadLetter {
     },
     0,
   )
+  const known = { ...event, id: own.get('hub-event-id') ?? event.id }
   return {
-    message: { ...event, id: own.get('hub-event-id') ?? event.id },
+    message: eventOfLetter(own.get(LETTER_EVENT), known.body, known) ?? known,
     function: own.get(FIRST) ?? '',
     reason: own.get('hub-reason') ?? '',
     ...(status === undefined ? {} : { status }),

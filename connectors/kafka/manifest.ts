@@ -149,5 +149,6 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
+  keepsLetters: () => true,
   reads: ({ topics }) => topics?.map((entry) => patternOf(entry) ?? entry),
 })

@@ -32,7 +32,8 @@ export async function probeTopics(
   return { server: `Kafka ${cluster.id} at ${cluster.addresses}`, topics: names.map(report) }
 }
 
-function topicProblemOf(topic: string, state: TopicState | undefined): HubError | undefined {
+/** Why nothing can be read from it, with its fix; undefined when it can. */
+export function topicProblemOf(topic: string, state: TopicState | undefined): HubError | undefined {
   const problem = readingProblem(topic, state)
   if (problem === undefined) return undefined
   return isForbidden(state, 'read')

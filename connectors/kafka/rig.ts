@@ -9,7 +9,7 @@ import { toolsOf } from '../../test/tools-rig.ts'
 import type { ToolsOptions } from '../../test/tools-rig.ts'
 import { startKafka } from '../../test/servers/kafka.ts'
 import type { KafkaOptions, KafkaServer } from '../../test/servers/kafka.ts'
-import { clientOf, withAdmin, withProducer } from './broker.ts'
+import { clientOf, createTopic, withAdmin, withProducer } from './broker.ts'
 import connector from './connector.ts'
 
 let topics = 0
@@ -59,7 +59,7 @@ export class KafkaRig implements AsyncDisposable {
     replicationFactor = 1,
   ): Promise<void> {
     const configEntries = Object.entries(entries).map(([name, value]) => ({ name, value }))
-    await withAdmin(this.client, (admin) => admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries, replicationFactor }], waitForLeaders: true })) // prettier-ignore
+    await createTopic(this.client, { topic, numPartitions: partitions, configEntries, replicationFactor })
   }
 
   async send(topic: string, ...messages: readonly Sent[]): Promise<void> {

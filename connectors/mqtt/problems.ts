@@ -2,7 +2,7 @@
 
 import type { IConnackPacket, IDisconnectPacket } from 'mqtt-packet'
 
-import { HubError } from '../../src/sdk/index.ts'
+import { HubError, printableText } from '../../src/sdk/index.ts'
 import type { ErrorCode } from '../../src/sdk/index.ts'
 
 /** Whom we talk to; for messages. */
@@ -26,6 +26,7 @@ const LATER: Readonly<Record<4 | 5, ReadonlySet<number>>> = {
 const VERSION: Readonly<Record<4 | 5, number>> = { 4: 1, 5: 0x84 }
 const CLIENT_ID: Readonly<Record<4 | 5, number>> = { 4: 2, 5: 0x85 }
 const SESSION_TAKEN_OVER = 0x8e
+const REASON_CHARS_MAX = 200
 
 /** Why a CONNACK is a refusal; undefined when it is none. */
 export function connackProblem(connack: IConnackPacket, peer: Peer): HubError | undefined {
@@ -166,7 +167,7 @@ function hex(code: number): string {
   return `0x${code.toString(16).padStart(2, '0')}`
 }
 
-/** The broker's own words, kept to what can stand in one line of a log. */
+/** The broker's own words. */
 function reasonOf(text: string | undefined): string {
-  return text === undefined || text === '' ? '' : `, "${text.replace(/[^\x20-\x7e]/g, '?').slice(0, 200)}"`
+  return text === undefined || text === '' ? '' : `, "${printableText(text, REASON_CHARS_MAX)}"`
 }

@@ -3,7 +3,7 @@
 
 import type { NatsConnection } from '@nats-io/transport-node'
 
-import { errorText, sleep } from '../../src/sdk/index.ts'
+import { errorText, within } from '../../src/sdk/index.ts'
 import type { HubError, SourceContext, SourceCounter } from '../../src/sdk/index.ts'
 import { dial } from './dial.ts'
 import type { NatsConfig } from './dial.ts'
@@ -49,10 +49,7 @@ export class Line {
   /** Takes what is on its way, flushes what was said last, and closes; bounded, should the server not answer. Idempotent. */
   async end(nats: NatsConnection): Promise<void> {
     this.#ended.add(nats)
-    const drained = new AbortController()
-    const late = sleep(this.#context.clock, this.#config.connectTimeout, drained.signal)
-    await Promise.race([nats.drain(), late]).catch(() => undefined)
-    drained.abort()
+    await within(this.#context.clock, this.#config.connectTimeout, nats.drain()).catch(() => undefined)
     await nats.close()
   }
 

@@ -148,5 +148,6 @@ export const manifest = defineManifest({
   variants,
   fields,
   check,
+  keepsLetters: ({ layer }) => layer !== 'core',
   reads: ({ topics }) => topics,
 })

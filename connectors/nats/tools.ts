@@ -4,6 +4,7 @@
 import type { ToolContext, Tools } from '../../src/sdk/index.ts'
 import type { NatsConfig } from './dial.ts'
 import { NatsEmitter } from './emit.ts'
+import { StreamsLag } from './lag.ts'
 import { CorePeek } from './peek-core.ts'
 import { StreamsPeek } from './peek-streams.ts'
 
@@ -14,5 +15,7 @@ export function natsTools(config: NatsConfig, context: ToolContext): Tools {
         ? CorePeek.open(config, context, wanted, signal)
         : StreamsPeek.open(config, context, wanted, signal),
     emitter: (signal) => NatsEmitter.open(config, context, signal),
+    // Core NATS keeps nothing, so nothing can wait there.
+    ...(config.layer === 'core' ? {} : { lag: (signal: AbortSignal) => StreamsLag.open(config, context, signal) }),
   }
 }

@@ -1,6 +1,8 @@
 // The envelope in which SNS puts what it sends to a queue, unless the subscription asks for raw delivery. Pure; called by
 // event.ts.
 
+import { isRecord, recordOf } from '../../src/sdk/index.ts'
+
 /** SNS Developer Guide, "HTTP/HTTPS notification JSON format": the same document as for a queue. */
 export interface Envelope {
   readonly message: string
@@ -36,7 +38,7 @@ export function readEnvelope(body: string): Envelope | undefined {
 function attributesOf(value: unknown): Envelope['attributes'] {
   if (!isRecord(value)) return []
   return Object.entries(value).flatMap(([name, attribute]) => {
-    const { Type: type, Value: text } = isRecord(attribute) ? attribute : {}
+    const { Type: type, Value: text } = recordOf(attribute)
     if (typeof type !== 'string' || typeof text !== 'string') return []
     return [{ name, type, value: type === 'Binary' ? Buffer.from(text, 'base64') : text }]
   })
@@ -50,8 +52,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -36,7 +36,7 @@ async function startBroker(): Promise<FaultBroker> {
       HUB_SQS_REGION: REGION,
       HUB_SQS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
       HUB_SQS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
-      HUB_SQS_VISIBILITY_TIMEOUT: '4s',
+      HUB_SQS_VISIBILITY_TIMEOUT: '6s',
       HUB_SQS_WAIT_TIME: '1s',
       HUB_SQS_CONNECT_TIMEOUT: '2s',
       HUB_SQS_REQUEST_TIMEOUT: '2s',

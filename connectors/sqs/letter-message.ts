@@ -3,10 +3,11 @@
 
 import type { Message } from '@aws-sdk/client-sqs'
 
+import { LETTER_EVENT, eventOfLetter, recordOf, safeHeaders } from '../../src/sdk/index.ts'
 import type { DeadLetter, EventMessage } from '../../src/sdk/index.ts'
 import { attributeHeaders, contentTypeOf, openMessage, sentMs } from './event.ts'
 import type { Origin } from './event.ts'
-import { EVENT, OURS, PACKED } from './letters.ts'
+import { OURS, PACKED } from './letters.ts'
 import { lastPart } from './queues.ts'
 
 type Marks = Readonly<Record<string, unknown>>
@@ -33,10 +34,16 @@ function hubLetter(name: string, marks: Marks, message: Message, origin: Origin)
 
 function originalOf(marks: Marks, message: Message, { instance, queueName, receivedMs }: Origin): EventMessage {
   const kept = Object.fromEntries(Object.entries(message.MessageAttributes ?? {}).filter(([name]) => !OURS.test(name)))
-  const { headers, timestampMs, attempt, contentType = kept['Content-Type']?.StringValue, key } = recordOf(marks[EVENT])
+  const {
+    headers,
+    timestampMs,
+    attempt,
+    contentType = kept['Content-Type']?.StringValue,
+    key,
+  } = recordOf(marks[LETTER_EVENT])
   const type = contentTypeOf(textOf(contentType))
   const group = textOf(key) ?? message.Attributes?.MessageGroupId
-  return {
+  const known = {
     id: textOf(marks['hub-event-id']) ?? `${instance}:${queueName}:${message.MessageId}`,
     source: textOf(marks['hub-connector']) ?? instance,
     topic: textOf(marks['hub-queue']) ?? queueName,
@@ -47,6 +54,7 @@ function originalOf(marks: Marks, message: Message, { instance, queueName, recei
     ...(type === undefined ? {} : { contentType: type }),
     ...(group === undefined ? {} : { orderingKey: group }),
   }
+  return eventOfLetter(marks[LETTER_EVENT], known.body, known) ?? known
 }
 
 /** Without a function: whoever put it there. The source's queue, where SQS says which that was. */
@@ -69,17 +77,8 @@ function marksOf({ MessageAttributes: all = {} }: Message): Marks {
   const packed = recordOf(parse(all[PACKED]?.StringValue))
   const own = Object.entries(all).filter(([name]) => OURS.test(name) && name !== PACKED)
   const marks: Marks = { ...packed, ...Object.fromEntries(own.map(([name, { StringValue: text }]) => [name, text])) }
-  const event = marks[EVENT]
-  return { ...marks, [EVENT]: typeof event === 'string' ? parse(event) : event }
-}
-
-/** Such as a header of HTTP may be; nobody has checked who wrote them. */
-function safeHeaders(value: unknown): Readonly<Record<string, string>> {
-  const entries = Object.entries(recordOf(value)).filter(
-    (entry): entry is [string, string] =>
-      /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(entry[0]) && typeof entry[1] === 'string' && /^[\x20-\x7e\t]*$/.test(entry[1]), // prettier-ignore
-  )
-  return Object.fromEntries(entries)
+  const event = marks[LETTER_EVENT]
+  return { ...marks, [LETTER_EVENT]: typeof event === 'string' ? parse(event) : event }
 }
 
 function parse(text: string | undefined): unknown {
@@ -88,10 +87,6 @@ function parse(text: string | undefined): unknown {
   } catch {
     return undefined
   }
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Marks) : {}
 }
 
 function textOf(value: unknown): string | undefined {

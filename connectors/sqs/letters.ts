@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { SendMessageCommand } from '@aws-sdk/client-sqs'
 import type { Message, MessageAttributeValue, SQSClient } from '@aws-sdk/client-sqs'
 
-import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
+import { HubError, LETTER_EVENT, errorText, letterHeaders } from '../../src/sdk/index.ts'
 import type { DeadLetter, SourceLog } from '../../src/sdk/index.ts'
 import { attributeHeaders } from './event.ts'
 import { codeOf } from './problems.ts'
@@ -25,11 +25,9 @@ type Attributes = Readonly<Record<string, MessageAttributeValue>>
 const ATTRIBUTES_MAX = 10
 /** Of ours when they are too many for attributes of their own, and of those of the message that gave way to it. */
 export const PACKED = 'hub-letter'
-/** What of the event cannot be read from body and attributes, in JSON. */
-export const EVENT = 'hub-event'
 export const OURS = /^hub-/
 
-/** The value of `EVENT`. */
+/** The value of `LETTER_EVENT`: what of the event cannot be read from body and attributes. */
 export interface KeptEvent {
   /** But for those of the attributes that are kept. */
   readonly headers: Readonly<Record<string, string>>
@@ -93,13 +91,13 @@ export function letterAttributes(letter: DeadLetter, original: Message, topic: s
   const ours = { ...letterHeaders(letter), 'hub-queue': topic }
   const kept = keptAttributes(original)
   if (Object.keys(kept).length + Object.keys(ours).length + 1 <= ATTRIBUTES_MAX) {
-    const all = { ...ours, [EVENT]: JSON.stringify(keptEvent(letter, kept)) }
+    const all = { ...ours, [LETTER_EVENT]: JSON.stringify(keptEvent(letter, kept)) }
     return { ...kept, ...Object.fromEntries(Object.entries(all).map(([name, value]) => [name, attributeOf(value)])) }
   }
   const extra = Object.entries(kept).slice(ATTRIBUTES_MAX - 1)
   const fitting = Object.fromEntries(Object.entries(kept).slice(0, ATTRIBUTES_MAX - 1))
   const attributes = extra.length === 0 ? {} : { attributes: Object.fromEntries(extra.map(([name, value]) => [name, textOf(value)])) } // prettier-ignore
-  const packed = { ...ours, [EVENT]: keptEvent(letter, fitting), ...attributes }
+  const packed = { ...ours, [LETTER_EVENT]: keptEvent(letter, fitting), ...attributes }
   return { ...fitting, [PACKED]: attributeOf(JSON.stringify(packed)) }
 }
 

@@ -99,4 +99,5 @@ export const manifest = defineManifest({
   ],
   fields,
   check,
+  keepsLetters: () => true,
 })

@@ -1,7 +1,7 @@
 // The SQS source: finds the queues of the wanted topics and receives from each (feed.ts); what is received is in held.ts. The
 // supervisor connects anew when SQS cannot be reached, or refuses what every queue needs.
 
-import { HubError, asHubError, reading } from '../../src/sdk/index.ts'
+import { HubError, asHubError, reading, within } from '../../src/sdk/index.ts'
 import type { ClockTimer, Delivery, ProbeReport, Source, SourceContext, SourceCounter, Subscription, TopicBacklog } from '../../src/sdk/index.ts' // prettier-ignore
 import { addressOf, checkAccess, openClients } from './clients.ts'
 import type { Clients, SqsConfig } from './clients.ts'
@@ -175,10 +175,7 @@ export class SqsSource implements Source {
     this.#end(connection)
     this.#held.release()
     // Polls first: what they bring is given back, too.
-    const late = Promise.withResolvers<void>()
-    const polls = clock.after(POLLS_END_MS, () => late.resolve())
-    await Promise.race([Promise.all(this.#ending.values()), late.promise])
-    polls.cancel()
+    await within(clock, POLLS_END_MS, Promise.all(this.#ending.values()))
     for (const { feeds } of this.#ending.keys()) for (const feed of feeds.values()) feed.cut()
     const limit = Promise.withResolvers<void>()
     const giveBack = clock.after(GIVE_BACK_MS, () => limit.resolve())

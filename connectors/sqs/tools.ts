@@ -5,6 +5,7 @@ import { openAccess } from './access.ts'
 import type { Access } from './access.ts'
 import type { SqsConfig } from './clients.ts'
 import { openEmitter } from './emit.ts'
+import { openLag } from './lag.ts'
 import { openLetterBox } from './letter-box.ts'
 import { peekQueues } from './peek.ts'
 
@@ -25,5 +26,6 @@ export function sqsTools(config: SqsConfig, context: ToolContext): Tools {
     peek: (wanted, signal) => using(signal, (access) => peekQueues(access, wanted, signal)),
     emitter: (signal) => using(signal, (access) => Promise.resolve(openEmitter(access, signal))),
     letters: (from, signal) => using(signal, (access) => openLetterBox(access, from, signal)),
+    lag: (signal) => using(signal, (access) => Promise.resolve(openLag(access))),
   }
 }

@@ -122,6 +122,8 @@ export const manifest = defineManifest({
     reject: 'hub',
     durable: true,
     shared: false,
+    // Whoever calls chooses the replica, which keeps what it has accepted.
+    takesTurns: false,
     topicSyntax: 'hook',
   },
   fields,

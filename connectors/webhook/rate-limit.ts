@@ -1,5 +1,6 @@
 // A token bucket for each caller, bounded in number: how much one of them may send.
 
+import { keepNewest } from '../../src/sdk/index.ts'
 import type { Clock } from '../../src/sdk/index.ts'
 
 interface Bucket {
@@ -29,7 +30,7 @@ export class RateLimit {
     const bucket = this.#buckets.get(caller) ?? { tokens: this.#burst, atMs: nowMs }
     this.#buckets.delete(caller)
     this.#buckets.set(caller, bucket)
-    if (this.#buckets.size > CALLERS_MAX) this.#buckets.delete(this.#buckets.keys().next().value as string)
+    keepNewest(this.#buckets, CALLERS_MAX)
     bucket.tokens = Math.min(this.#burst, bucket.tokens + (nowMs - bucket.atMs) * this.#perMs)
     bucket.atMs = nowMs
     if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / this.#perMs)

@@ -7,7 +7,7 @@ import { SourceRig } from '../../test/source-rig.ts'
 import type { RigOptions } from '../../test/source-rig.ts'
 import connector from './connector.ts'
 import { createHook } from './hooks.ts'
-import type { Hook } from './hooks.ts'
+import type { Hook, HookConfig } from './hooks.ts'
 import { manifest } from './manifest.ts'
 import { WebhookSource } from './webhook-source.ts'
 
@@ -15,11 +15,36 @@ export { ack, until } from '../../test/source-rig.ts'
 
 export const SECRET = 'hook-s3cret'
 
-/** The first hook of a configuration. */
-export function hookOf(config: Readonly<Record<string, unknown>>): Hook {
+/** "Verifying requests from Slack", as a generic HMAC. */
+export const SLACK = {
+  hook: {
+    scheme: 'hmac',
+    secret: '8f742231b10e8888abcd99yyyzzz85a5',
+    signatureHeader: 'X-Slack-Signature',
+    signaturePrefix: 'v0=',
+    signed: 'v0:{timestamp}:{body}',
+    timestampHeader: 'X-Slack-Request-Timestamp',
+  },
+  body: Buffer.from(
+    'token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar' +
+      '&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com' +
+      '%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c',
+  ),
+  headers: {
+    'x-slack-signature': 'v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503',
+    'x-slack-request-timestamp': '1531420618',
+  },
+}
+
+/** The first hook of a configuration, as it stands there. */
+export function configOf(config: Readonly<Record<string, unknown>>): HookConfig {
   const [hook] = parseConfig(manifest.fields, { hooks: [{ name: 'hook', ...config }] }).hooks
   if (hook === undefined) throw new Error('one was configured')
-  return createHook(hook)
+  return hook
+}
+
+export function hookOf(config: Readonly<Record<string, unknown>>): Hook {
+  return createHook(configOf(config))
 }
 
 export function hmac(body: string | Buffer, secret = SECRET, encoding: 'hex' | 'base64' = 'hex'): string {

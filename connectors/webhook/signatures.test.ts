@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { hmac, hookOf, SECRET } from './rig.ts'
+import { hmac, hookOf, SECRET, SLACK } from './rig.ts'
 
 const NOW_S = 1_767_225_600
 const NOW = NOW_S * 1000
@@ -24,23 +24,8 @@ describe('examples of the providers', () => {
   })
 
   test('Slack: "Verifying requests from Slack", as a generic HMAC', () => {
-    const hook = hookOf({
-      scheme: 'hmac',
-      secret: '8f742231b10e8888abcd99yyyzzz85a5',
-      signatureHeader: 'X-Slack-Signature',
-      signaturePrefix: 'v0=',
-      signed: 'v0:{timestamp}:{body}',
-      timestampHeader: 'X-Slack-Request-Timestamp',
-    })
-    const body = Buffer.from(
-      'token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar' +
-        '&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com' +
-        '%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c',
-    )
-    const headers = {
-      'x-slack-signature': 'v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503',
-      'x-slack-request-timestamp': '1531420618',
-    }
+    const { body, headers } = SLACK
+    const hook = hookOf(SLACK.hook)
     expect(hook.prove(headers, body, 1_531_420_618_000)).toMatchObject({ ok: true })
     expect(hook.prove(headers, body, 1_531_420_618_000 + 301_000)).toEqual({ ok: false, status: 401, reason: 'the time stamp is 301 s old, and 300 s are allowed' }) // prettier-ignore
   })

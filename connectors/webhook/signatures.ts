@@ -4,7 +4,7 @@
 
 import { createHmac } from 'node:crypto'
 
-import { sameSecret } from '../../src/sdk/index.ts'
+import { recordOf, sameSecret } from '../../src/sdk/index.ts'
 import { refused, text } from './proof.ts'
 import type { Headers, Proof } from './proof.ts'
 
@@ -126,8 +126,7 @@ function lateness(timestamp: string, toleranceMs: number, nowMs: number): Proof 
 /** Of a JSON object; of anything else none. */
 export function members(body: Buffer): Readonly<Record<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(body.toString())
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    return recordOf(JSON.parse(body.toString()))
   } catch {
     return {}
   }

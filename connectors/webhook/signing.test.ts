@@ -2,20 +2,12 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { HubError, parseConfig } from '../../src/sdk/index.ts'
+import { HubError } from '../../src/sdk/index.ts'
 import { createHook } from './hooks.ts'
-import type { HookConfig } from './hooks.ts'
-import { manifest } from './manifest.ts'
-import { SECRET, hmac } from './rig.ts'
+import { SECRET, SLACK, configOf, hmac } from './rig.ts'
 import { signedHeaders } from './signing.ts'
 
 const NOW = 1_767_225_600_000
-
-function configOf(config: Readonly<Record<string, unknown>>): HookConfig {
-  const [hook] = parseConfig(manifest.fields, { hooks: [{ name: 'hook', ...config }] }).hooks
-  if (hook === undefined) throw new Error('one was configured')
-  return hook
-}
 
 describe('examples of the providers', () => {
   test('GitHub: "Validating webhook deliveries"', () => {
@@ -29,23 +21,9 @@ describe('examples of the providers', () => {
   })
 
   test('Slack: "Verifying requests from Slack", as a generic HMAC', () => {
-    const hook = configOf({
-      scheme: 'hmac',
-      secret: '8f742231b10e8888abcd99yyyzzz85a5',
-      signatureHeader: 'X-Slack-Signature',
-      signaturePrefix: 'v0=',
-      signed: 'v0:{timestamp}:{body}',
-      timestampHeader: 'X-Slack-Request-Timestamp',
-    })
-    const body = Buffer.from(
-      'token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar' +
-        '&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com' +
-        '%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c',
-    )
-    expect(signedHeaders(hook, { body, event: undefined, id: 'unused', nowMs: 1_531_420_618_999 })).toEqual({
-      'x-slack-signature': 'v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503',
-      'x-slack-request-timestamp': '1531420618',
-    })
+    const { body, headers } = SLACK
+    const hook = configOf(SLACK.hook)
+    expect(signedHeaders(hook, { body, event: undefined, id: 'unused', nowMs: 1_531_420_618_999 })).toEqual(headers)
   })
 
   test('Standard Webhooks: the vector of the reference libraries, and of Svix', () => {
