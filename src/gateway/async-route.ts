@@ -8,6 +8,7 @@ import type { Clock } from '../sdk/index.ts'
 import { fullName, functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import type { Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
+import { headerOf } from './headers.ts'
 import { identify } from './identity.ts'
 import type { AsyncCalls } from './queue/async-calls.ts'
 import { callHeaders } from './queue/call.ts'
@@ -25,6 +26,8 @@ export interface AsyncRouteOptions {
 }
 
 const ROUTE = '/async-function/'
+/** A kibibyte less than a request may have: the later call has headers of its own. */
+const HEAD_BYTES_MAX = 63 * 1024
 
 export async function asyncFunction(
   request: IncomingMessage,
@@ -36,8 +39,8 @@ export async function asyncFunction(
   const { name, rest } = functionPath(url.path, ROUTE)
   if (name === undefined || name === null) return notFound(response)
   if (request.method !== 'POST') return sendEmpty(response, 405)
-  // As Go's Header.Get: the first of several.
-  const callbackUrl = request.headersDistinct['x-callback-url']?.[0]
+  // An empty one asks for none, as in OpenFaaS.
+  const callbackUrl = headerOf(request.rawHeaders, 'x-callback-url') || undefined
   if (callbackUrl !== undefined && !isCallbackUrl(callbackUrl))
     return sendText(response, 400, 'the X-Callback-Url header is not a URL\n')
   const { checksFunctions, functions, namespace } = options
@@ -64,6 +67,7 @@ async function enqueue(
   }
   if (body === undefined) return sendText(response, 413, `the body is larger than ${bodyBytesMax} bytes\n`)
   const { callId, answered, forwarded } = identify(request, clock)
+  if (headBytes(path, forwarded) > HEAD_BYTES_MAX) return sendEmpty(response, 431)
   const { host = '' } = request.headers
   try {
     const result = await calls.enqueue({
@@ -90,6 +94,11 @@ async function cancel(response: ServerResponse, path: string, { calls, log }: As
   if (!(await calls.cancel(callId))) return sendText(response, 404, `no call ${callId} is queued or running\n`)
   log.request(`[${callId}] Cancelled.`)
   sendEmpty(response, 202)
+}
+
+/** As they are sent: `name: value`, and the end of the line. */
+function headBytes(path: string, headers: readonly string[]): number {
+  return headers.reduce((sum, part) => sum + part.length + 2, path.length)
 }
 
 /** An id is the caller's own and may hold anything; one that is not encoded rightly is none. */

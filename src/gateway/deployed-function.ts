@@ -1,14 +1,14 @@
 // One deployed function: its replicas, the calls it has, and how many replicas it may have. The table of all is functions.ts.
 
+import { within } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
-import { keepsProcess } from './function-spec.ts'
+import { fullNameOf, keepsProcess } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import type { Replica } from './replica.ts'
 import { ReplicaSet } from './replica-set.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
 import { ScaleFromZero } from './scale-from-zero.ts'
 import type { ScaleSettings } from './scale-settings.ts'
-import { within } from './within.ts'
 
 export interface DeployedFunctionOptions {
   readonly spec: FunctionSpec
@@ -22,8 +22,8 @@ export interface DeployedFunctionOptions {
   readonly drainMs: number
   /** One replica; `instance` names it: `orders-1`. */
   readonly start: (spec: FunctionSpec, instance: string) => FunctionRuntime
-  /** A line for the function's log. */
-  readonly log: (line: string) => void
+  /** A line for the function's log, of this replica or of none. */
+  readonly log: (line: string, instance?: string) => void
   readonly onColdStart: (seconds: number) => void
 }
 
@@ -53,13 +53,13 @@ export class DeployedFunction {
     const { spec, createdAt, scale, clock, start, onColdStart } = options
     this.spec = spec
     this.scale = scale
-    this.fullName = `${spec.name}.${spec.namespace}`
+    this.fullName = fullNameOf(spec)
     this.createdAt = createdAt
     this.inFlightMax = Number.parseInt(spec.envVars['max_inflight'] ?? '0', 10) || 0
     this.#options = options
     this.replicas = new ReplicaSet({
       ...options,
-      create: (index) => start(spec, `${spec.name}-${index}`),
+      create: (index) => start(spec, this.#instance(index)),
       keepsProcess: keepsProcess(spec.runtime),
     })
     this.#fromZero = new ScaleFromZero({ start: () => this.#wake(), clock, onStarted: onColdStart })
@@ -102,6 +102,11 @@ export class DeployedFunction {
    */
   async acquireFromZero(signal: AbortSignal): Promise<Replica | undefined> {
     return (await this.#fromZero.started(signal)) ? this.replicas.acquire() : undefined
+  }
+
+  /** Says in the function's log why a call came to nothing. @param replica that had it; undefined where none was found */
+  failed(reason: string, replica: Replica | undefined): void {
+    this.#options.log(reason, replica === undefined ? undefined : this.#instance(replica.index))
   }
 
   /**
@@ -148,6 +153,10 @@ export class DeployedFunction {
   /** Once. */
   #idle(): Promise<void> {
     return this.#inFlight === 0 ? Promise.resolve() : new Promise((resolve) => (this.#onIdle = resolve))
+  }
+
+  #instance(index: number): string {
+    return `${this.spec.name}-${index}`
   }
 
   #wake(): Promise<boolean> {

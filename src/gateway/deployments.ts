@@ -2,9 +2,11 @@
 // the same again after a restart. Used by the system routes and by the gateway's own `deploy` for stack files.
 
 import type { Clock } from '../sdk/index.ts'
+import { fullNameOf } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import type { DeployedFunction, Functions } from './functions.ts'
 import type { DeploymentStore, Namespace } from './deployment-store.ts'
+import type { ProvidedSecret } from './gateway-api.ts'
 import type { GatewayLog } from './gateway-log.ts'
 import type { Images } from './images.ts'
 import type { LogBook } from './log-book.ts'
@@ -46,15 +48,15 @@ export class Deployments {
       // Where the folder of its image is somewhere else now, it runs from there.
       const runtime = options.images.runtimeOf(spec)
       this.#start(typeof runtime === 'string' ? spec : { ...spec, runtime }, createdAt)
-      if (replicas !== undefined) options.functions.scale(nameOf(spec), replicas)
-      this.#stored.add(nameOf(spec))
+      if (replicas !== undefined) options.functions.scale(fullNameOf(spec), replicas)
+      this.#stored.add(fullNameOf(spec))
     }
   }
 
   /** From a stack file: takes the place of what was stored, and is not stored itself. @throws HubError HUB_STATE_UNUSABLE */
   deployUnstored(spec: FunctionSpec): Promise<void> {
     return this.#inOrder(async () => {
-      if (this.#stored.delete(nameOf(spec))) await this.#options.store.removeFunction(spec)
+      if (this.#stored.delete(fullNameOf(spec))) await this.#options.store.removeFunction(spec)
       this.#start(spec)
     })
   }
@@ -79,13 +81,14 @@ export class Deployments {
     })
   }
 
-  /** For functions of stack files: one that is there stays as it is. */
-  provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'> {
+  /** For functions of stack files: one that is there stays as it is, unless it is what they have provided `before`. */
+  provideSecret(namespace: string, name: string, value: Uint8Array, before?: Uint8Array): Promise<ProvidedSecret> {
     return this.#inOrder(async () => {
-      const before = this.#options.mounts.secrets.value(namespace, name)
-      if (before !== undefined) return Buffer.compare(before, value) === 0 ? 'same' : 'different'
+      const kept = this.#options.mounts.secrets.value(namespace, name)
+      if (kept !== undefined && Buffer.compare(kept, value) === 0) return 'same'
+      if (kept !== undefined && (before === undefined || Buffer.compare(kept, before) !== 0)) return 'different'
       this.#writeSecret(namespace, name, value)
-      return 'added'
+      return kept === undefined ? 'added' : 'changed'
     })
   }
 
@@ -96,8 +99,8 @@ export class Deployments {
   /** @throws Refused: 400 where it cannot run here, 500 when it is there */
   create(deployment: Deployment): Promise<void> {
     return this.#inOrder(() => {
-      if (this.#options.functions.find(nameOf(deployment)) !== undefined)
-        throw new Refused(500, `unable create Deployment: ${nameOf(deployment)} already exists`)
+      if (this.#options.functions.find(fullNameOf(deployment)) !== undefined)
+        throw new Refused(500, `unable create Deployment: ${fullNameOf(deployment)} already exists`)
       return this.#deploy(deployment)
     })
   }
@@ -105,7 +108,7 @@ export class Deployments {
   /** @throws Refused: 404, 400 where it cannot run here */
   update(deployment: Deployment): Promise<void> {
     return this.#inOrder(() => {
-      this.#require(nameOf(deployment))
+      this.#require(fullNameOf(deployment))
       return this.#deploy(deployment)
     })
   }
@@ -232,27 +235,31 @@ export class Deployments {
     if (missing !== undefined) throw new Refused(400, `unable to fetch secrets: secret "${missing}" not found`)
     const runtime = images.runtimeOf(deployment)
     if (typeof runtime === 'string') throw new Refused(400, runtime)
-    if (this.#stored.size >= FUNCTIONS_MAX && !this.#stored.has(nameOf(deployment)))
+    if (this.#stored.size >= FUNCTIONS_MAX && !this.#stored.has(fullNameOf(deployment)))
       throw new Refused(400, `there are ${FUNCTIONS_MAX} functions already`)
     const spec = { ...deployment, runtime }
-    const createdAt = functions.find(nameOf(spec))?.createdAt ?? new Date(clock.now()).toISOString()
+    const createdAt = functions.find(fullNameOf(spec))?.createdAt ?? new Date(clock.now()).toISOString()
     await store.putFunction({ spec, createdAt, replicas: undefined })
-    this.#stored.add(nameOf(spec))
+    this.#stored.add(fullNameOf(spec))
     this.#start(spec, createdAt)
   }
 
-  #start(spec: FunctionSpec, createdAt?: string): void {
+  #start(said: FunctionSpec, createdAt?: string): void {
     const { functions, mounts, logBook, log } = this.#options
-    for (const secret of mounts.mount(spec))
-      log.lifecycle(spec.name, `secret ${secret} does not exist in namespace ${spec.namespace}; it runs without`)
-    logBook.keep(nameOf(spec))
-    functions.deploy(spec, createdAt)
+    // An object of its own: the secrets of a deployment are kept by it until it has ended.
+    const spec = { ...said }
+    logBook.keep(fullNameOf(spec))
+    for (const secret of mounts.mount(spec)) {
+      const line = `secret ${secret} does not exist in namespace ${spec.namespace}; it runs without`
+      logBook.append(fullNameOf(spec), spec.name, line)
+      log.lifecycle(spec.name, line)
+    }
+    if (!functions.deploy(spec, createdAt)) mounts.unmount(spec)
   }
 
   async #remove({ fullName, spec }: DeployedFunction): Promise<void> {
     if (this.#stored.delete(fullName)) await this.#options.store.removeFunction(spec)
     this.#options.functions.remove(fullName)
-    this.#options.mounts.unmount(fullName)
     this.#options.logBook.expire(fullName)
   }
 
@@ -279,8 +286,4 @@ export class Deployments {
     this.#options.mounts.secrets.write(namespace, name, value)
     this.#options.mounts.refresh(namespace, name)
   }
-}
-
-function nameOf({ name, namespace }: Pick<FunctionSpec, 'name' | 'namespace'>): string {
-  return `${name}.${namespace}`
 }

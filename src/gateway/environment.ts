@@ -12,11 +12,16 @@ export function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== ''
 }
 
+/** Milliseconds of whole seconds (`65`) or of Go's form (`1m5s`); undefined for what is neither. */
+export function durationMs(text: string): number | undefined {
+  return parseDuration(/^\d+$/.test(text) ? `${text}s` : text)
+}
+
 /** Whole seconds, or Go's form; undefined where it is not set. @throws HubError HUB_CONFIG_INVALID */
 export function millisecondsIn(env: Environment, name: string, minMs = 1): number | undefined {
   const text = env[name]?.trim()
   if (!isSet(text)) return undefined
-  const ms = parseDuration(/^\d+$/.test(text) ? `${text}s` : text)
+  const ms = durationMs(text)
   if (ms !== undefined && ms >= minMs && ms <= TIMEOUT_MAX_MS) return ms
   throw new HubError('HUB_CONFIG_INVALID', `${name} "${text}" is not a duration from ${minMs}ms to 24 days`, {
     hint: `Set ${name} to whole seconds (65) or to a duration (1m5s).`,

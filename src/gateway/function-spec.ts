@@ -29,6 +29,11 @@ export function keepsProcess(runtime: RuntimeSpec): boolean {
   return runtime.kind === 'server'
 }
 
+/** `name.namespace` */
+export function fullNameOf({ name, namespace }: { readonly name: string; readonly namespace: string }): string {
+  return `${name}.${namespace}`
+}
+
 export interface Resources {
   readonly memory?: string
   readonly cpu?: string

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../sdk/index.ts'
 import { Autoscaler } from './autoscaler.ts'
 import { DeployedFunction } from './deployed-function.ts'
+import { fullNameOf } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { fullName } from './http.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
@@ -22,8 +23,10 @@ export interface FunctionsOptions {
   /** One replica; `instance` names it: `orders-1`. */
   readonly start: (spec: FunctionSpec, instance: string) => FunctionRuntime
   /** A line for the function's log. */
-  readonly log: (spec: FunctionSpec, line: string) => void
+  readonly log: (spec: FunctionSpec, line: string, instance?: string) => void
   readonly listener: FunctionsListener
+  /** Nothing of what was deployed with this object runs any more: its last call is over, or had its time. */
+  readonly onEnded: (spec: FunctionSpec) => void
 }
 
 /** Who counts, by full name. */
@@ -46,10 +49,6 @@ export class Functions implements AsyncDisposable {
     this.#autoscaler = new Autoscaler(options.clock)
   }
 
-  get names(): Iterable<string> {
-    return this.#deployed.keys()
-  }
-
   get all(): Iterable<DeployedFunction> {
     return this.#deployed.values()
   }
@@ -63,16 +62,18 @@ export class Functions implements AsyncDisposable {
    * Adds or replaces; replacing by an equal spec does nothing. It is in force at once; the calls, though, go to the replicas
    * from before until the new ones have started, where there are any that run: `serving` waits for that.
    * @param created RFC 3339; by default when the first of this name was deployed
+   * @returns false for an equal spec
    */
-  deploy(spec: FunctionSpec, created?: string): void {
-    const name = `${spec.name}.${spec.namespace}`
+  deploy(spec: FunctionSpec, created?: string): boolean {
+    const name = fullNameOf(spec)
     const before = this.#deployed.get(name)
-    if (before !== undefined && isDeepStrictEqual(before.spec, spec)) return
+    if (before !== undefined && isDeepStrictEqual(before.spec, spec)) return false
     const next = this.#create(spec, before, created)
     this.#deployed.set(name, next)
     this.#autoscaler.watch(next)
     this.#options.listener.deployed(name)
     if (before !== undefined) this.#replace(before, next)
+    return true
   }
 
   /** Resolves when calls go to the replicas of what is deployed now, in a bounded time. Never rejects. */
@@ -127,8 +128,8 @@ export class Functions implements AsyncDisposable {
       clock,
       drainMs,
       start,
-      log: (line) => log(spec, line),
-      onColdStart: (seconds) => listener.coldStart(`${spec.name}.${spec.namespace}`, seconds),
+      log: (line, instance) => log(spec, line, instance),
+      onColdStart: (seconds) => listener.coldStart(fullNameOf(spec), seconds),
     })
   }
 
@@ -146,6 +147,9 @@ export class Functions implements AsyncDisposable {
   #retire(deployed: DeployedFunction | undefined): void {
     if (deployed === undefined) return
     this.#leaving.add(deployed)
-    void deployed.retire().then(() => this.#leaving.delete(deployed))
+    void deployed.retire().then(() => {
+      this.#leaving.delete(deployed)
+      this.#options.onEnded(deployed.spec)
+    })
   }
 }

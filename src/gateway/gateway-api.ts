@@ -35,17 +35,21 @@ export interface GatewayOptions {
   readonly writeTimeoutMs?: number
   /** For a client to send its request line and headers: default 20 s, and no more than `readTimeoutMs`. */
   readonly headersTimeoutMs?: number
+  /** Connections at a time; more are closed when they come. Default: 10,000. */
+  readonly connectionsMax?: number
   /** Calls of functions that do not exist are answered with 404 instead of 503. Default: no. */
   readonly scaleFromZero?: boolean
   /** A log line for each call with where it is sent. Default: no. */
   readonly writeRequestUri?: boolean
-  /** For running calls to end when the gateway is closed; what runs longer is cut. Default: 5 s. */
+  /** For running calls to end when the gateway is closed, async ones with their callbacks too; what runs longer is cut. Default: 5 s. */
   readonly drainMs?: number
   /** A function's changed code is loaded and takes over, without a deployment; running calls are not cut. Default: no. */
   readonly hotReload?: boolean
   readonly log: GatewayLog
   readonly clock?: Clock
 }
+
+export type ProvidedSecret = 'added' | 'same' | 'changed' | 'different'
 
 export interface Gateway extends AsyncDisposable {
   /** e.g. `http://127.0.0.1:8080`. */
@@ -65,8 +69,11 @@ export interface Gateway extends AsyncDisposable {
   functions(): readonly FunctionSpec[]
   /** Makes a namespace that is not there. @throws HubError HUB_STATE_UNUSABLE */
   provideNamespace(name: string): Promise<void>
-  /** Adds a secret that is not there, in a namespace that is; another value of one that is there stays. @throws HubError HUB_STATE_UNUSABLE */
-  provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'>
+  /**
+   * Adds a secret that is not there, in a namespace that is; another value of one that is there stays, unless it is `before`.
+   * @throws HubError HUB_STATE_UNUSABLE
+   */
+  provideSecret(namespace: string, name: string, value: Uint8Array, before?: Uint8Array): Promise<ProvidedSecret>
   hasSecret(namespace: string, name: string): boolean
   /** Starts the function's process ahead of its first call. */
   warm(name: string): Promise<void>

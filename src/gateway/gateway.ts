@@ -1,7 +1,7 @@
 // The bundled OpenFaaS-compatible gateway: functions run as local processes behind the same routes, headers and statuses.
 // For development and tests. Reads no stack file; whoever starts it deploys.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,9 +12,10 @@ import { asyncFunction } from './async-route.ts'
 import type { AsyncRouteOptions } from './async-route.ts'
 import { DeploymentStore } from './deployment-store.ts'
 import { Deployments } from './deployments.ts'
+import { fullNameOf } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Functions } from './functions.ts'
-import type { Gateway, GatewayOptions } from './gateway-api.ts'
+import type { Gateway, GatewayOptions, ProvidedSecret } from './gateway-api.ts'
 import { notFound, redirect, sendEmpty, sendText } from './http.ts'
 import { Images } from './images.ts'
 import { invoke } from './invocation.ts'
@@ -30,12 +31,16 @@ import { AsyncCalls } from './queue/async-calls.ts'
 import { registerQueueMetrics } from './queue/queue-metrics.ts'
 import { QUEUE_DEFAULTS } from './queue/settings.ts'
 import type { RequestTarget } from './request-target.ts'
+import { probesOf } from './probes.ts'
+import { ProbedRuntime } from './runtime/probed-runtime.ts'
 import { Reaper } from './runtime/reaper.ts'
 import { startReloading } from './runtime/reloading-runtime.ts'
-import type { FunctionRuntime } from './runtime/runtime.ts'
+import type { FunctionRuntime, InstanceLog } from './runtime/runtime.ts'
 import { startRuntime } from './runtime/start.ts'
+import { WatchedRuntime } from './runtime/watched-runtime.ts'
 import { SecretMounts } from './secret-mounts.ts'
-import { SecretStore } from './secret-store.ts'
+import { SecretStore, makeFolder } from './secret-store.ts'
+import { BEYOND_UPSTREAM_MS, UPSTREAM_TIMEOUT_MS } from './settings.ts'
 import type { SystemParts } from './system/call.ts'
 import { system } from './system/routes.ts'
 import { UsageMeter } from './system/usage.ts'
@@ -44,9 +49,6 @@ export type { FunctionSpec } from './function-spec.ts'
 export type { Gateway, GatewayOptions } from './gateway-api.ts'
 export type { GatewayLog } from './gateway-log.ts'
 
-const UPSTREAM_TIMEOUT_MS = 60_000
-/** What reading and writing may take beyond the call. */
-const BEYOND_UPSTREAM_MS = 5000
 /** For a function to be started before its call. */
 const COLD_START_MS = 100_000
 const HEADERS_TIMEOUT_MS = 20_000
@@ -89,7 +91,7 @@ class LocalGateway implements Gateway {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#upstreamTimeoutMs = options.upstreamTimeoutMs ?? UPSTREAM_TIMEOUT_MS
-    makeStateDirectory(options.stateDir)
+    makeFolder(options.stateDir)
     this.#deploymentStore = new DeploymentStore(join(options.stateDir, 'deployments.db'))
     this.#socketDirectory = mkdtempSync(join(tmpdir(), 'chub-'))
     this.#mounts = new SecretMounts({
@@ -106,8 +108,9 @@ class LocalGateway implements Gateway {
       // After that the listener closes the connection of a call.
       drainMs: options.writeTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
       start: (spec, instance) => this.#start(spec, instance),
-      log: (spec, line) => this.#lifecycle(spec, spec.name, line),
+      log: (spec, line, instance = spec.name) => this.#lifecycle(spec, instance, line),
       listener: this.#metrics,
+      onEnded: (spec) => this.#mounts.unmount(spec),
     })
     this.#invocation = this.#invocationOptions()
     this.#system = this.#systemParts()
@@ -145,7 +148,7 @@ class LocalGateway implements Gateway {
 
   async deploy(spec: FunctionSpec): Promise<void> {
     await this.#system.deployments.deployUnstored(spec)
-    await this.#functions.serving(`${spec.name}.${spec.namespace}`)
+    await this.#functions.serving(fullNameOf(spec))
   }
 
   async remove(name: string): Promise<boolean> {
@@ -160,8 +163,13 @@ class LocalGateway implements Gateway {
     await this.#system.deployments.provideNamespace(name)
   }
 
-  async provideSecret(namespace: string, name: string, value: Uint8Array): Promise<'added' | 'same' | 'different'> {
-    return await this.#system.deployments.provideSecret(namespace, name, value)
+  async provideSecret(
+    namespace: string,
+    name: string,
+    value: Uint8Array,
+    before?: Uint8Array,
+  ): Promise<ProvidedSecret> {
+    return await this.#system.deployments.provideSecret(namespace, name, value, before)
   }
 
   hasSecret(namespace: string, name: string): boolean {
@@ -182,24 +190,32 @@ class LocalGateway implements Gateway {
   }
 
   async #close(): Promise<void> {
-    // First, because its calls come in through the server.
-    await this.#calls?.[Symbol.asyncDispose]()
+    const { drainMs = CLOSE_MS } = this.#options
+    const until = this.#clock.monotonic() + drainMs
+    // First, because its calls come in through the server. One time for all: those of clients go on meanwhile.
+    await this.#calls?.close(drainMs)
     // Who follows the logs would not end by itself.
     this.#logBook[Symbol.dispose]()
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#server.closeIdleConnections()
-    // A connection whose last call has ended waits for another one that nobody should make.
-    const sweep = setInterval(() => this.#server.closeIdleConnections(), SWEEP_MS)
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), this.#options.drainMs ?? CLOSE_MS)
-    await closed
-    clearTimeout(deadline)
-    clearInterval(sweep)
+    await this.#closeServer(until - this.#clock.monotonic())
     await this.#metricsServer?.[Symbol.asyncDispose]()
     await this.#functions[Symbol.asyncDispose]()
     this.#deploymentStore[Symbol.dispose]()
     this.#mounts[Symbol.dispose]()
     this.#reaper[Symbol.dispose]()
     rmSync(this.#socketDirectory, { recursive: true, force: true })
+  }
+
+  /** Listens no more; calls that run have so long. */
+  async #closeServer(drainMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    // A connection whose last call has ended waits for another one that nobody should make.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), SWEEP_MS)
+    if (drainMs <= 0) this.#server.closeAllConnections()
+    const deadline = this.#clock.after(drainMs, () => this.#server.closeAllConnections())
+    await closed
+    deadline.cancel()
+    clearInterval(sweep)
   }
 
   #openCalls(): Promise<AsyncCalls> {
@@ -237,32 +253,42 @@ class LocalGateway implements Gateway {
   }
 
   #start(spec: FunctionSpec, instance: string): FunctionRuntime {
-    const { log, hotReload } = this.#options
-    const fullName = `${spec.name}.${spec.namespace}`
-    const start = hotReload === true ? startReloading : startRuntime
-    return start({
+    const start = this.#options.hotReload === true ? startReloading : startRuntime
+    const log = this.#instanceLog(spec, instance)
+    const clock = this.#clock
+    const runtime = start({
       spec,
-      clock: this.#clock,
+      clock,
       socketDirectory: this.#socketDirectory,
       reaper: this.#reaper,
       secretsDirectory: this.#mounts.directoryOf(spec),
-      log: {
-        output: (line) => {
-          this.#logBook.append(fullName, instance, line)
-          log.functionOutput(spec.name, line)
-        },
-        lifecycle: (line) => this.#lifecycle(spec, instance, line),
-        watchdog: (line) => {
-          this.#logBook.append(fullName, instance, line)
-          log.request(line)
-        },
-      },
+      log,
     })
+    const { liveness, readiness, problems } = probesOf(spec)
+    for (const problem of problems) log.lifecycle(problem)
+    const watched = liveness === undefined ? runtime : new WatchedRuntime({ runtime, liveness, clock, log })
+    return readiness === undefined ? watched : new ProbedRuntime({ runtime: watched, readiness, clock, log })
   }
 
-  #lifecycle({ name, namespace }: FunctionSpec, instance: string, line: string): void {
-    this.#logBook.append(`${name}.${namespace}`, instance, line)
-    this.#options.log.lifecycle(name, line)
+  #instanceLog(spec: FunctionSpec, instance: string): InstanceLog {
+    const { log } = this.#options
+    const fullName = fullNameOf(spec)
+    return {
+      output: (line) => {
+        this.#logBook.append(fullName, instance, line)
+        log.functionOutput(spec.name, line)
+      },
+      lifecycle: (line) => this.#lifecycle(spec, instance, line),
+      watchdog: (line) => {
+        this.#logBook.append(fullName, instance, line)
+        log.request(line)
+      },
+    }
+  }
+
+  #lifecycle(spec: FunctionSpec, instance: string, line: string): void {
+    this.#logBook.append(fullNameOf(spec), instance, line)
+    this.#options.log.lifecycle(spec.name, line)
   }
 
   #invocationOptions(): InvocationOptions {
@@ -289,11 +315,13 @@ class LocalGateway implements Gateway {
   }
 
   #createServer(): Server {
-    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, readTimeoutMs } = this.#options
+    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, readTimeoutMs, connectionsMax, log } = this.#options
     return createListener({
       headersTimeoutMs,
       readTimeoutMs: readTimeoutMs ?? this.#upstreamTimeoutMs + BEYOND_UPSTREAM_MS,
       writeTimeoutMs: this.#invocation.writeTimeoutMs,
+      connectionsMax,
+      onFull: (most) => log.request(`${most} connections are open: new ones are closed until some of them end`),
       serve: (request, response, target) => this.#serve(request, response, target),
     })
   }
@@ -323,13 +351,5 @@ class LocalGateway implements Gateway {
     if (path === '/') return redirect(response, 307, '/ui/')
     if (path === '/healthz') return sendText(response, 200, 'OK')
     return sendMetrics(response, this.#metrics.registry)
-  }
-}
-
-function makeStateDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw new HubError('HUB_STATE_UNUSABLE', `${path}: ${errorText(error)}`, { cause: error })
   }
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import { basicCredentials, sameSecret } from '../sdk/index.ts'
 import type { Secret } from '../sdk/index.ts'
+import { withoutHeaders } from './headers.ts'
 
 /** Never passed on, beside Connection and what it names (RFC 9110 §7.6.1); what is expected has been answered here. */
 const HOP_BY_HOP = new Set([
@@ -31,7 +32,7 @@ export function forwardable(rawHeaders: readonly string[]): string[] {
     if (lower === 'connection') named = namedByConnection(value, named)
     else if (!HOP_BY_HOP.has(lower)) headers.push(name, value)
   }
-  return named === undefined ? headers : without(headers, named)
+  return named === undefined ? headers : withoutHeaders(headers, named)
 }
 
 /** Undefined for `keep-alive` and `close`: what nearly every connection says names no header. */
@@ -42,24 +43,6 @@ function namedByConnection(value: string, before: Set<string> | undefined): Set<
     if (name !== 'keep-alive' && name !== 'close' && name !== '') named = (named ?? new Set()).add(name)
   }
   return named
-}
-
-function without(headers: readonly string[], names: ReadonlySet<string>): string[] {
-  const left: string[] = []
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index] as string
-    if (!names.has(name.toLowerCase())) left.push(name, headers[index + 1] as string)
-  }
-  return left
-}
-
-/** The first value in a flat name, value list. @param name in lower case */
-export function headerOf(headers: readonly string[], name: string): string | undefined {
-  for (let index = 0; index < headers.length; index += 2) {
-    const found = headers[index] as string
-    if (found.length === name.length && found.toLowerCase() === name) return headers[index + 1]
-  }
-  return undefined
 }
 
 /** Plain text with a newline, as every error of the gateway. */

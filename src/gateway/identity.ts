@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 
 import type { Clock } from '../sdk/index.ts'
 import { VERSION } from '../telemetry/version.ts'
+import { headerOf, withoutHeaders } from './headers.ts'
 import { forwardable } from './http.ts'
 
 export interface Identity {
@@ -16,17 +17,20 @@ export interface Identity {
   readonly forwarded: readonly string[]
 }
 
+const CALL_ID = new Set(['x-call-id'])
 const SERVED_BY = `connector-hub/${VERSION}`
 const USER_AGENT = `connector-hub-gateway/${VERSION}`
 
 /** @param at now, in monotonic milliseconds; what the clock does not resolve is filled from it */
 export function identify(request: IncomingMessage, clock: Clock, at = performance.now()): Identity {
   const { headers, socket } = request
-  const given = headers['x-call-id']
-  const isGiven = typeof given === 'string' && given !== ''
+  const given = headerOf(request.rawHeaders, 'x-call-id') ?? ''
+  const isGiven = given !== ''
   const callId = isGiven ? given : randomUUID()
   const startTime = unixNanos(clock.now(), at)
-  const forwarded = forwardable(request.rawHeaders)
+  let forwarded = forwardable(request.rawHeaders)
+  // Replaced, where it is there and empty.
+  if (!isGiven && headers['x-call-id'] !== undefined) forwarded = withoutHeaders(forwarded, CALL_ID)
   if (!isGiven) forwarded.push('X-Call-Id', callId)
   forwarded.push('X-Start-Time', startTime)
   if (headers['x-forwarded-host'] === undefined && headers.host !== undefined)

@@ -9,7 +9,8 @@ import { errorText } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import type { DeployedFunction, Functions } from './functions.ts'
 import type { GatewayLog } from './gateway-log.ts'
-import { forwardable, fullName, functionPath, headerOf, notFound, sendEmpty, sendText } from './http.ts'
+import { headerOf } from './headers.ts'
+import { forwardable, fullName, functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import { identify } from './identity.ts'
 import type { Identity } from './identity.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -42,9 +43,10 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const CALLER_LEFT = 499
 const SWITCHED = 101
 const LEFT = new Error('the caller left')
+const LOGGED_PATH_CHARS_MAX = 300
 /** Which part of the platform answers instead of the function. */
 const BY_PROXY = { 'X-OpenFaaS-Internal': 'proxy' }
-const BY_MIDDLEWARE = { 'X-OpenFaaS-Internal': 'faas-middleware' }
+const BY_MIDDLEWARE = { 'Content-Type': 'text/plain', 'X-OpenFaaS-Internal': 'faas-middleware' }
 
 export async function invoke(
   request: IncomingMessage,
@@ -63,7 +65,7 @@ export async function invoke(
   const deployed = functions.find(name)
   if (deployed !== undefined) metrics.started(deployed.fullName)
   const path = `${rest || '/'}${target.query}`
-  const status = await answer(request, response, { name, path, identity, deployed }, options)
+  const status = await answer(request, response, { method, name, path, identity, deployed }, options)
   const seconds = (performance.now() - startedAt) / 1000
   // Names that nobody deployed are no label: a caller could make up any number of them.
   if (deployed !== undefined) metrics.finished(deployed.fullName, status, seconds)
@@ -71,6 +73,7 @@ export async function invoke(
 }
 
 interface Call {
+  readonly method: string
   readonly name: string
   readonly path: string
   readonly identity: Identity
@@ -81,9 +84,10 @@ interface Call {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { name, path, identity, deployed }: Call,
+  call: Call,
   options: InvocationOptions,
 ): Promise<number> {
+  const { method, name, path, identity, deployed } = call
   const fail = (status: number, text: string, by: Readonly<Record<string, string>> = BY_PROXY): number => {
     // The body that it waits to be asked for would be taken for its next request.
     if (request.headers.expect !== undefined) response.shouldKeepAlive = false
@@ -91,36 +95,41 @@ async function answer(
     return status
   }
   if (deployed === undefined) return unknown(name, fail, options)
-  const { method = 'POST' } = request
   const probed = path.startsWith('/_/') ? probe(deployed, method, path) : undefined
   if (typeof probed === 'object') return reply(request, response, identity, probed)
   if (!deployed.tryEnter()) {
     const text = `Concurrent request limit exceeded. Max concurrent requests: ${deployed.inFlightMax}\n`
     return fail(429, text, BY_MIDDLEWARE)
   }
-  const { log } = options
-  if (options.writeRequestUri) log.access?.(`forwardRequest: ${deployed.fullName} ${path}`)
+  if (options.writeRequestUri) options.log.access?.(`forwardRequest: ${deployed.fullName} ${path}`)
   const left = new AbortController()
   const leave = (): void => left.abort(LEFT)
   response.once('close', leave)
   let replica = deployed.acquire()
   try {
     replica ??= await deployed.acquireFromZero(left.signal)
-    if (replica === undefined) return fail(503, `No endpoints available for: ${name}.\n`)
+    if (replica === undefined) {
+      deployed.failed(failure(call, 'no replica could be started'), undefined)
+      return fail(503, `No endpoints available for: ${name}.\n`)
+    }
     const answered = await replica.runtime.call({
       method,
       path: probed ?? path,
+      isProbe: probed !== undefined,
       headers: identity.forwarded,
       body: hasBody(request) ? await bodyOf(request, response) : undefined,
       upgrade: response instanceof TunnelResponse ? request.headers.upgrade : undefined,
       timeoutMs: wantsStream(request) ? options.writeTimeoutMs : options.upstreamTimeoutMs,
       signal: left.signal,
     })
-    return await reply(request, response, identity, answered)
+    return await reply(request, response, identity, answered, (reason) =>
+      deployed.failed(failure(call, `the answer broke off: ${reason}`), replica),
+    )
   } catch (error) {
     if (left.signal.aborted && (error === LEFT || error instanceof RuntimeFailure)) return CALLER_LEFT
+    deployed.failed(failure(call, errorText(error)), replica)
     if (!(error instanceof RuntimeFailure)) throw error
-    log.lifecycle(deployed.spec.name, errorText(error))
+    if (error.kind === 'unready') return fail(503, `No endpoints available for: ${name}.\n`)
     if (error.kind === 'unreachable') return fail(500, `Can't reach service for: ${name}.\n`)
     sendEmpty(response, 502, identity.answered)
     return 502
@@ -129,6 +138,11 @@ async function answer(
     replica?.release()
     deployed.leave()
   }
+}
+
+/** As the watchdogs write about a call. */
+function failure({ method, path, identity }: Call, reason: string): string {
+  return `${method} ${path.slice(0, LOGGED_PATH_CHARS_MAX)} - failed: ${reason} [${identity.callId}]`
 }
 
 function unknown(
@@ -146,6 +160,7 @@ async function reply(
   response: ServerResponse,
   { answered }: Identity,
   { status, headers, body, socket }: RuntimeAnswer,
+  onBroken: (reason: string) => void = () => {},
 ): Promise<number> {
   const sent = forwardable(headers)
   for (const name in answered)
@@ -164,7 +179,7 @@ async function reply(
   response.writeHead(status, sent)
   // Of a stream the head goes ahead, however late its first event is.
   if (!isSized) response.flushHeaders()
-  return (await send(body, response)) ? status : CALLER_LEFT
+  return (await send(body, response, onBroken)) ? status : CALLER_LEFT
 }
 
 /** Resolves when either side has had enough. */
@@ -179,8 +194,11 @@ async function joined(
   return SWITCHED
 }
 
-/** False when the caller left first. A function that dies in the middle: the caller sees a broken body, never a complete one. */
-function send(body: Readable, response: ServerResponse): Promise<boolean> {
+/**
+ * False when the caller left first. A function that dies in the middle: the caller sees a broken body, never a complete one.
+ * @param onBroken told why, once
+ */
+function send(body: Readable, response: ServerResponse, onBroken: (reason: string) => void): Promise<boolean> {
   if (response.destroyed) {
     body.destroy()
     return Promise.resolve(false)
@@ -188,9 +206,11 @@ function send(body: Readable, response: ServerResponse): Promise<boolean> {
   return new Promise((resolve) => {
     let isBroken = false
     // Also when it ends without an error before its end.
-    const broken = (): void => {
-      isBroken = !body.readableEnded
-      if (isBroken) response.destroy()
+    const broken = (error?: Error): void => {
+      if (isBroken || body.readableEnded || response.destroyed) return
+      isBroken = true
+      onBroken(error === undefined ? 'it ended too early' : errorText(error))
+      response.destroy()
     }
     body.once('error', broken).once('close', broken)
     response.once('close', () => {

@@ -1,7 +1,9 @@
 // The HTTP server of the gateway: its limits and deadlines, and what is answered before any route is asked. Knows no route;
 // gateway.ts gives it those.
 
+import { METHODS } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { redirect, sendEmpty } from './http.ts'
@@ -16,19 +18,27 @@ export interface ListenerOptions {
   readonly readTimeoutMs: number
   /** From the end of the headers to the end of the answer; then the connection is closed, as Go's server does it. */
   readonly writeTimeoutMs: number
+  /** Beyond them a connection is closed when it comes. Default 10,000. */
+  readonly connectionsMax?: number | undefined
+  /** Connections are being closed because there are too many; at most every 10 seconds. */
+  readonly onFull: (connectionsMax: number) => void
   /** Never rejects. */
   readonly serve: (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>
 }
 
 const HEADER_BYTES_MAX = 64 * 1024
-/** Beyond them a connection is closed when it comes. */
 const CONNECTIONS_MAX = 10_000
+const SAID_AGAIN_MS = 10_000
 const CHECK_MS = 5000
+
+const METHOD_NOT_ALLOWED = 'HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+/** Its method is a token (RFC 9110 §5.6.2). */
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]+) \/[^\s]* HTTP\/1\.[01]\r\n/
 
 /** Not listening yet. */
 export function createListener(options: ListenerOptions): Server {
-  const { headersTimeoutMs, readTimeoutMs } = options
-  const server = new TunnelServer({
+  const { headersTimeoutMs, readTimeoutMs, connectionsMax = CONNECTIONS_MAX, onFull } = options
+  const server = new Listener({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: Math.min(headersTimeoutMs, readTimeoutMs),
     requestTimeout: readTimeoutMs,
@@ -36,7 +46,13 @@ export function createListener(options: ListenerOptions): Server {
     connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs, readTimeoutMs),
     shouldUpgradeCallback: (request) => isWebSocket(request) && refusalOf(request) === undefined,
   })
-  server.maxConnections = CONNECTIONS_MAX
+  server.maxConnections = connectionsMax
+  let saidAt = -Infinity
+  server.on('drop', () => {
+    if (performance.now() - saidAt < SAID_AGAIN_MS) return
+    saidAt = performance.now()
+    onFull(connectionsMax)
+  })
   // Their bytes are bounded; beyond a number Node would leave them out in silence.
   server.maxHeadersCount = 0
   server.on('request', (request: IncomingMessage, response: ServerResponse) => accept(request, response, options))
@@ -55,9 +71,29 @@ export function createListener(options: ListenerOptions): Server {
   })
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {})
-    socket.end('HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+    socket.end(METHOD_NOT_ALLOWED)
   })
   return server
+}
+
+/** A method that Node's parser has never heard of is no broken request: a 405, as of any other that a route does not take. */
+class Listener extends TunnelServer {
+  override emit(event: string, ...args: unknown[]): boolean {
+    if (event === 'clientError' && refuseMethod(args[0] as ParserError, args[1] as Socket)) return true
+    return super.emit(event, ...args)
+  }
+}
+
+type ParserError = Error & { readonly code?: string; readonly rawPacket?: Buffer }
+
+/** False for anything but the first request of a connection: an answer to an earlier one may be on its way. */
+function refuseMethod({ code, rawPacket }: ParserError, socket: Socket): boolean {
+  if (code !== 'HPE_INVALID_METHOD' || rawPacket === undefined || socket.bytesRead !== rawPacket.byteLength)
+    return false
+  const method = REQUEST_LINE.exec(rawPacket.toString('latin1'))?.[1]
+  if (method === undefined || METHODS.includes(method)) return false
+  socket.end(METHOD_NOT_ALLOWED, () => socket.destroy())
+  return true
 }
 
 function accept(request: IncomingMessage, response: ServerResponse, options: ListenerOptions): void {

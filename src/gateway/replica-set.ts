@@ -102,7 +102,7 @@ export class ReplicaSet implements AsyncDisposable {
 
   #create(): Replica {
     this.#created += 1
-    return new Replica(this.#options.create(this.#created), this.#options)
+    return new Replica(this.#options.create(this.#created), this.#created, this.#options)
   }
 
   /** Where none is up: the first call starts them all and waits for the one it is given. */

@@ -1,9 +1,8 @@
 // One replica as its set sees it: how busy it is, whether it has been started, and its end once its calls are over.
 
-import { sleep } from '../sdk/index.ts'
+import { sleep, within } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import type { FunctionRuntime } from './runtime/runtime.ts'
-import { within } from './within.ts'
 
 /** As the gateway of OpenFaaS asks for a replica that is starting: every 100 ms, 1000 times. */
 const START_POLL_MS = 100
@@ -19,6 +18,8 @@ export interface ReplicaOptions {
 
 export class Replica {
   readonly runtime: FunctionRuntime
+  /** Counted from 1 by its set. */
+  readonly index: number
   readonly #options: ReplicaOptions
   /** Calls it has now; one more for each that the set hands out, one less for each `release`. */
   inFlight = 0
@@ -29,8 +30,9 @@ export class Replica {
   #drained: PromiseWithResolvers<void> | undefined
   #ended: Promise<void> | undefined
 
-  constructor(runtime: FunctionRuntime, options: ReplicaOptions) {
+  constructor(runtime: FunctionRuntime, index: number, options: ReplicaOptions) {
     this.runtime = runtime
+    this.index = index
     this.#options = options
   }
 

@@ -1,10 +1,9 @@
 // The way back from zero replicas: the first call starts the function and every call that comes meanwhile waits for that one
 // start (OpenFaaS contract, scale from zero). The invocation route comes here only when there is no replica.
 
-import { orAborted } from '../sdk/index.ts'
+import { orAborted, within } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { START_TIMEOUT_MS } from './replica.ts'
-import { within } from './within.ts'
 
 export interface ScaleFromZeroOptions {
   /** Sees to it that replicas are wanted; resolves with whether one takes calls. Never rejects. */

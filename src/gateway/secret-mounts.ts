@@ -1,11 +1,12 @@
-// A folder per function with exactly its secrets, kept up to date, and links to them where OpenFaaS's containers have
-// them, if that place can be written. The secrets themselves are in secret-store.ts.
+// A folder per deployment of a function with exactly its secrets, kept up to date, and links to them where OpenFaaS's
+// containers have them, if that place can be written. The secrets themselves are in secret-store.ts.
 
 import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { fullNameOf } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
-import { filesOf, makeFolder } from './secret-store.ts'
+import { makeFolder } from './secret-store.ts'
 import type { SecretStore } from './secret-store.ts'
 
 export interface SecretMountsOptions {
@@ -21,7 +22,9 @@ type Mounted = Pick<FunctionSpec, 'name' | 'namespace' | 'secrets'>
 export class SecretMounts implements Disposable {
   readonly secrets: SecretStore
   readonly #options: SecretMountsOptions
-  readonly #mounted = new Map<string, Mounted>()
+  /** A deployment and the one it replaced have one each, for as long as there are calls in either. */
+  readonly #folders = new Map<Mounted, string>()
+  #made = 0
   /** Where our links in the shared folder lead, by name. */
   readonly #shared = new Map<string, string>()
 
@@ -32,46 +35,49 @@ export class SecretMounts implements Disposable {
     makeFolder(options.directory)
   }
 
-  /** Of its secrets; undefined where it asks for none. */
-  directoryOf({ name, namespace, secrets }: Mounted): string | undefined {
-    return secrets.length === 0 ? undefined : join(this.#options.directory, `${name}.${namespace}`)
+  /** Of its secrets; undefined where it asks for none. @param spec the very object that was mounted */
+  directoryOf(spec: Mounted): string | undefined {
+    return this.#folders.get(spec)
   }
 
-  /** Fills the function's folder. @returns the secrets it asks for that do not exist; @throws HubError HUB_STATE_UNUSABLE */
+  /**
+   * Makes a folder for this deployment, until `unmount` is given the same object.
+   * @returns the secrets it asks for that do not exist; @throws HubError HUB_STATE_UNUSABLE
+   */
   mount(spec: Mounted): readonly string[] {
-    this.unmount(`${spec.name}.${spec.namespace}`, spec)
     if (spec.secrets.length === 0) return []
-    this.#mounted.set(`${spec.name}.${spec.namespace}`, spec)
-    makeFolder(this.directoryOf(spec) as string)
-    return spec.secrets.filter((secret) => !this.#copy(spec, secret))
+    this.#made += 1
+    const folder = join(this.#options.directory, `${fullNameOf(spec)}.${this.#made}`)
+    makeFolder(folder)
+    this.#folders.set(spec, folder)
+    return spec.secrets.filter((secret) => !this.#copy(spec, folder, secret))
   }
 
   /** A secret was written or removed: every function that asks for it sees so. */
   refresh(namespace: string, secret: string): void {
-    for (const spec of this.#mounted.values())
-      if (spec.namespace === namespace && spec.secrets.includes(secret)) this.#copy(spec, secret)
+    for (const [spec, folder] of this.#folders)
+      if (spec.namespace === namespace && spec.secrets.includes(secret)) this.#copy(spec, folder, secret)
     this.#tidyShared()
   }
 
-  /** @param next what takes its place: secrets that both have stay where they are */
-  unmount(fullName: string, next?: Mounted): void {
-    if (!this.#mounted.delete(fullName)) return
-    const folder = join(this.#options.directory, fullName)
-    const kept = new Set(next?.secrets)
-    if (kept.size === 0) rmSync(folder, { recursive: true, force: true })
-    else for (const file of filesOf(folder)) if (!kept.has(file)) rmSync(join(folder, file), { force: true })
-    if (next === undefined) this.#tidyShared()
+  /** Nothing of this deployment runs any more. Idempotent. */
+  unmount(spec: Mounted): void {
+    const folder = this.#folders.get(spec)
+    if (folder === undefined) return
+    this.#folders.delete(spec)
+    rmSync(folder, { recursive: true, force: true })
+    this.#tidyShared()
   }
 
   [Symbol.dispose](): void {
-    this.#mounted.clear()
+    this.#folders.clear()
     this.#tidyShared()
   }
 
   /** False when there is no such secret. */
-  #copy(spec: Mounted, secret: string): boolean {
+  #copy(spec: Mounted, folder: string, secret: string): boolean {
     const value = this.#options.store.value(spec.namespace, secret)
-    const path = join(this.directoryOf(spec) as string, secret)
+    const path = join(folder, secret)
     if (value === undefined) rmSync(path, { force: true })
     else {
       const unfinished = join(this.#options.directory, '.unfinished')
@@ -104,7 +110,7 @@ export class SecretMounts implements Disposable {
   #tidyShared(): void {
     const { store, sharedDirectory } = this.#options
     const wanted = new Set<string>()
-    for (const { namespace, secrets } of this.#mounted.values())
+    for (const { namespace, secrets } of this.#folders.keys())
       for (const secret of secrets) if (store.has(namespace, secret)) wanted.add(store.pathOf(namespace, secret))
     for (const [secret, target] of this.#shared) {
       if (wanted.has(target)) continue
@@ -116,7 +122,7 @@ export class SecretMounts implements Disposable {
         // It is gone, or no link, or cannot be written any more: not ours.
       }
       // Of another namespace, whose secret of this name had to stand back.
-      for (const spec of this.#mounted.values())
+      for (const spec of this.#folders.keys())
         if (spec.secrets.includes(secret) && store.has(spec.namespace, secret)) this.#share(spec, secret)
     }
   }

@@ -86,7 +86,7 @@ export function makeFolder(folder: string): void {
 }
 
 /** Empty where there is no such folder. */
-export function filesOf(folder: string): string[] {
+function filesOf(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch (error) {

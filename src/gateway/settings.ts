@@ -33,10 +33,11 @@ export interface ReadSettings {
 /** Where OpenFaaS's gateway looks for `basic-auth-user` and `basic-auth-password`. */
 export const SECRET_MOUNT_PATH = '/run/secrets'
 
-const NAMESPACE = 'openfaas-fn'
-const UPSTREAM_TIMEOUT_MS = 60_000
+/** Of functions that name none. */
+export const FUNCTION_NAMESPACE = 'openfaas-fn'
+export const UPSTREAM_TIMEOUT_MS = 60_000
 /** What reading and writing may take beyond the call, as the values of OpenFaaS's chart have it. */
-const BEYOND_UPSTREAM_MS = 5000
+export const BEYOND_UPSTREAM_MS = 5000
 
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   functions_provider_url: 'the gateway runs the functions itself',
@@ -80,7 +81,7 @@ function conflicts({ writeTimeoutMs, upstreamTimeoutMs }: GatewaySettings): read
 
 /** @throws HubError HUB_CONFIG_INVALID */
 function namespaceOf({ function_namespace: text = '' }: Environment): string {
-  if (text === '') return NAMESPACE
+  if (text === '') return FUNCTION_NAMESPACE
   if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) return text
   throw new HubError('HUB_CONFIG_INVALID', `function_namespace "${text}" is not a name of a namespace`, {
     hint: 'Set function_namespace to at most 63 lower-case letters, digits and dashes, such as openfaas-fn.',

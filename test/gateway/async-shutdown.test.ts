@@ -6,6 +6,8 @@ import { join } from 'node:path'
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
+import { ManualClock } from '../../src/sdk/index.ts'
+import type { FunctionSpec } from '../../src/gateway/gateway.ts'
 import { startReceiver } from './receiver.ts'
 import type { Receiver } from './receiver.ts'
 import { processFunction, startRig, until } from './rig.ts'
@@ -69,6 +71,35 @@ test('a callback that hangs does not keep the gateway, and is sent again after t
   await using next = await start(0)
   expect(next.gateway.queueLength).toBe(1)
   await until('it is sent again', () => silent.received.length === 2)
+})
+
+test('calls of clients, async calls and callbacks have one time together', async () => {
+  const clock = new ManualClock()
+  await using silent = await startReceiver(200, {}, () => false)
+  const gate = (name: string): FunctionSpec =>
+    processFunction(name, './gate.sh', { envVars: { STARTED_FILE: file(name), GO_FILE: file('never') } })
+  const specs = [gate('sync'), gate('async'), processFunction('cat', 'cat')]
+  const rig = await startRig(specs, { clock, drainMs: 25_000, stateDir: file('state') })
+  await rig.call('/async-function/async', { method: 'POST' })
+  await rig.call('/async-function/cat', { method: 'POST', headers: { 'X-Callback-Url': silent.url } })
+  const answer = rig.call('/function/sync').then(
+    ({ status }) => status,
+    () => 'broken off',
+  )
+  await until('all run', () => [file('sync'), file('async')].every(existsSync) && silent.received.length === 1)
+  const closed = rig.gateway.close()
+  await clock.advance(24_999)
+  // Long enough for what has been cut to say so.
+  expect((await rig.call('/healthz')).status).toBe(200)
+  expect(rig.log.requests.filter((line) => line.includes('Stopped: '))).toEqual([])
+  await clock.advance(1)
+  await closed
+  expect(await answer).toBe('broken off')
+  expect(rig.log.requests.filter((line) => line.includes('Stopped: '))).toHaveLength(1)
+  writeFileSync(file('never'), '')
+  await using next = await startRig(specs, { stateDir: file('state'), queue: { drainMs: 0 } })
+  expect(next.gateway.queueLength).toBe(2)
+  await until('both have run again', () => silent.received.length === 2 && next.gateway.queueLength === 1)
 })
 
 test('what was queued before finds the functions that are deployed before the queue starts', async () => {

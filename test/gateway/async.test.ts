@@ -83,10 +83,61 @@ describe('accepting', () => {
     expect((await post('echo', { 'X-Callback-Url': '/function/echo' })).status).toBe(202)
   })
 
+  test('an empty callback URL asks for none', async () => {
+    await using own = await startRig([processFunction('cat', 'cat')])
+    await own.call('/async-function/cat', { method: 'POST', headers: { 'X-Callback-Url': '' }, body: 'hello' })
+    await until('it is over', () => own.gateway.queueLength === 0)
+    expect(own.log.requests.filter((line) => line.includes('Invoked: cat [200]'))).toHaveLength(1)
+    expect(own.log.requests.filter((line) => line.includes('Callback'))).toEqual([])
+  })
+
+  test('of several ids and callback URLs the first counts', async () => {
+    const [first, second] = [`${receiver.url}/first`, `${receiver.url}/second`]
+    await rig.call('/async-function/cat', { method: 'POST', headers: { 'X-Call-Id': ['one', 'two'], 'X-Callback-Url': [first, second] } }) // prettier-ignore
+    const sent = (url: string): Received[] => receiver.received.filter((one) => one.url === url)
+    await until('it is called back', () => sent('/first').length > 0)
+    expect(sent('/first').map(({ headers }) => headers['x-call-id'])).toEqual(['one'])
+    expect(sent('/second')).toEqual([])
+  })
+
+  test('an empty id is replaced, for the function too', async () => {
+    const { body, headers } = await callback('echo', { 'X-Call-Id': '' })
+    expect(headers['x-call-id']).toMatch(UUID)
+    expect(JSON.parse(body)).toMatchObject({ headers: { 'x-call-id': headers['x-call-id'] } })
+  })
+
   test('1 MiB is accepted and arrives; one byte more is a 413', async () => {
     const body = 'abcdefgh'.repeat(128 * 1024)
     expect((await callback('cat', {}, body)).body).toBe(body)
     expect((await post('cat', {}, `${body}x`)).status).toBe(413)
+  })
+
+  test('as many headers as the later call can carry; a 431 for more', async () => {
+    await using own = await startRig([processFunction('cat', 'cat')])
+    const status = async (bytes: number): Promise<number> => {
+      const headers = { 'X-Long': 'a'.repeat(bytes) }
+      return (await own.call('/async-function/cat', { method: 'POST', headers })).status
+    }
+    // A request may have 64 KiB of them.
+    const statuses = await Promise.all([60_000, 64_000, 64_500, 65_000, 65_300, 65_500].map(status))
+    expect(statuses).toEqual([202, 202, 431, 431, 431, 431])
+    await until('all are over', () => own.gateway.queueLength === 0)
+    expect(own.log.requests.filter((line) => line.includes('Invoked: cat [200]'))).toHaveLength(2)
+  })
+
+  test('an id of odd bytes comes back as it was, and cancels; one of 64 KiB is a 431', async () => {
+    await using own = await startRig([processFunction('cat', 'cat')], { holdsQueue: true })
+    const id = '\u00e9\u009b31m"\\ %00/?#'
+    const queue = (callId: string): Promise<Answer> =>
+      own.call('/async-function/cat', { method: 'POST', headers: { 'X-Call-Id': callId, 'X-Callback-Url': `${receiver.url}/odd` } }) // prettier-ignore
+    expect((await queue('x'.repeat(65_536))).status).toBe(431)
+    expect([(await queue(id)).status, own.gateway.queueLength]).toEqual([202, 1])
+    expect((await own.call(`/async-function/${encodeURIComponent(id)}`, { method: 'DELETE' })).status).toBe(202)
+    expect(own.gateway.queueLength).toBe(0)
+    expect((await queue(id)).status).toBe(202)
+    own.gateway.startQueue()
+    await until('it is called back', () => receiver.received.some(({ url }) => url === '/odd'))
+    expect(receiver.received.find(({ url }) => url === '/odd')?.headers['x-call-id']).toBe(id)
   })
 
   test('whether the function exists is not asked', async () => {

@@ -261,6 +261,38 @@ describe('too many', () => {
     },
   )
 
+  test('connections beyond the bound are closed, those within are served, and one that ends makes room', async () => {
+    await using local = await startRig([], { connectionsMax: 20 })
+    const ask = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+    const within: RawSocket[] = []
+    // Each is counted once it is answered.
+    for (let count = 0; count < 20; count++) {
+      const client = await sent(local.gateway.address, ask)
+      await until('it is answered', () => client.text().includes('HTTP/1.1 200 '))
+      within.push(client)
+    }
+    for (let count = 0; count < 100; count++) {
+      const beyond = await rawSocket(local.gateway.address)
+      beyond.socket.on('error', () => {})
+      await until('it is closed', beyond.closed)
+      expect(beyond.text()).toBe('')
+    }
+    for (const client of within) {
+      client.socket.write(ask)
+      await until('it is still served', () => client.text().match(/HTTP\/1\.1 200 /g)?.length === 2)
+    }
+    // Said once for all of them.
+    expect(local.log.requests.filter((line) => line.includes('connections'))).toEqual([
+      '20 connections are open: new ones are closed until some of them end',
+    ])
+    within[0]?.socket.destroy()
+    await until('there is room', async () => {
+      const next = await sent(local.gateway.address, ask)
+      await until('it has an answer, or none', () => next.closed() || next.text().includes('HTTP/1.1 200 '))
+      return next.text() !== ''
+    })
+  })
+
   test('2,000 clients that leave in the middle of a call leave nothing behind', { timeout: 120_000 }, async () => {
     await using local = await startRig([nodeFunction('echo', 'echo')])
     await local.gateway.warm('echo')

@@ -82,6 +82,25 @@ describe('what it carries', () => {
   })
 })
 
+describe('of a long answer', () => {
+  const MIB = 1024 * 1024
+
+  test('it has the first 8 MiB, and the log says so', async () => {
+    const path = ownPath()
+    await post('misbehave/big', receiver.url + path)
+    expect((await called(path)).body).toBe('x'.repeat(8 * MIB))
+    expect(rig.log.requests.filter((line) => line.endsWith('The answer of misbehave is cut at 8MiB for its callback'))).toHaveLength(1) // prettier-ignore
+  })
+
+  test('that is no longer, all of it', async () => {
+    await using own = await startRig([nodeFunction('sized', 'misbehave')])
+    await own.call('/async-function/sized/big?mib=8', { method: 'POST', headers: { 'X-Callback-Url': `${receiver.url}/8` } }) // prettier-ignore
+    expect((await called('/8')).body).toBe('x'.repeat(8 * MIB))
+    await until('it is over', () => own.gateway.queueLength === 0)
+    expect(own.log.requests.filter((line) => line.includes(' is cut at '))).toEqual([])
+  })
+})
+
 describe('where it goes', () => {
   test.each([307, 308])('on after a %i, with method and body', async (status) => {
     const [here, there] = [ownPath(), ownPath()]

@@ -1,43 +1,24 @@
 // The gateway is killed with SIGKILL: no accepted call is lost, and no function outlives it.
 
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { noNats, startNats } from '../servers/nats.ts'
+import { forkGateway } from './forked-gateway.ts'
+import type { ForkedGateway } from './forked-gateway.ts'
+import { startReceiver } from './receiver.ts'
 import { call, isAlive, until } from './rig.ts'
-
-const PROGRAM = fileURLToPath(new URL('./gateway-process.ts', import.meta.url))
-
-interface GatewayProcess extends AsyncDisposable {
-  readonly address: string
-  kill(): Promise<void>
-}
 
 let directory: string
 
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'gateway-crash-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-async function startProcess(natsUrl = ''): Promise<GatewayProcess> {
-  const args = [join(directory, 'state'), join(directory, 'hang.pid'), natsUrl]
-  const child: ChildProcess = fork(PROGRAM, args, { execArgv: [] })
-  const exited = once(child, 'exit')
-  const address = await Promise.race([
-    once(child, 'message').then(([message]) => message as string),
-    exited.then(([code]) => Promise.reject(new Error(`the gateway did not start: ${code}`))),
-  ])
-  const kill = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await exited
-  }
-  return { address, kill, [Symbol.asyncDispose]: kill }
+function startProcess(natsUrl = ''): Promise<ForkedGateway> {
+  return forkGateway('gateway-process.ts', [join(directory, 'state'), join(directory, 'hang.pid'), natsUrl])
 }
 
 function linesOf(file: string): string[] {
@@ -46,10 +27,25 @@ function linesOf(file: string): string[] {
 
 const missing = await noNats({ any: true })
 
-test.for([
+const PLACES = [
   ['in the embedded store', () => Promise.resolve(undefined)],
   ['at NATS', () => startNats()],
-] as const)(
+] as const
+
+/** Each call is accepted. */
+async function post(address: string, path: string, ids: readonly string[], callbackUrl?: string): Promise<void> {
+  const callback = callbackUrl === undefined ? {} : { 'X-Callback-Url': callbackUrl }
+  for (let from = 0; from < ids.length; from += 100) {
+    const answers = await Promise.all(
+      ids
+        .slice(from, from + 100)
+        .map((id) => call(address, path, { method: 'POST', headers: { 'X-Call-Id': id, ...callback } })),
+    )
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
+  }
+}
+
+test.for(PLACES)(
   '1,000 calls that were accepted and could not run yet all run after the restart: kept %s',
   { timeout: 180_000 },
   async ([place, start], { skip }) => {
@@ -60,14 +56,7 @@ test.for([
     const ids = Array.from({ length: 1000 }, (_, index) => `call-${index}`)
     {
       await using first = await startProcess(nats?.url)
-      for (let from = 0; from < ids.length; from += 100) {
-        const answers = await Promise.all(
-          ids
-            .slice(from, from + 100)
-            .map((id) => call(first.address, path, { method: 'POST', headers: { 'X-Call-Id': id } })),
-        )
-        expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
-      }
+      await post(first.address, path, ids)
       await first.kill()
     }
     expect(linesOf(done)).toEqual([])
@@ -75,6 +64,62 @@ test.for([
     await using second = await startProcess(nats?.url)
     await until('every call has run', () => new Set(linesOf(done)).size === ids.length)
     expect(new Set(linesOf(done))).toEqual(new Set(ids))
+    expect((await call(second.address, '/healthz')).status).toBe(200)
+  },
+)
+
+test.for(PLACES)(
+  'calls whose callbacks were on their way are called back after the restart: kept %s',
+  { timeout: 180_000 },
+  async ([place, start], { skip }) => {
+    if (place === 'at NATS' && missing !== undefined) skip(missing)
+    await using nats = await start()
+    let isAnswering = false
+    await using receiver = await startReceiver(200, {}, () => isAnswering)
+    const ids = Array.from({ length: 50 }, (_, index) => `call-${index}`)
+    {
+      await using first = await startProcess(nats?.url)
+      await post(first.address, '/async-function/misbehave/fine', ids, receiver.url)
+      // The functions have answered, and nobody has taken the results.
+      await until('every callback is on its way', () => receiver.received.length === ids.length)
+      await first.kill()
+    }
+    isAnswering = true
+    await using second = await startProcess(nats?.url)
+    const again = (): (string | undefined)[] =>
+      receiver.received.slice(ids.length).map(({ headers }) => headers['x-call-id'] as string | undefined)
+    await until('every call is called back', () => new Set(again()).size === ids.length)
+    expect(new Set(again())).toEqual(new Set(ids))
+    expect((await call(second.address, '/healthz')).status).toBe(200)
+  },
+)
+
+test.for(PLACES)(
+  'calls that waited for a retry go on with their count: kept %s',
+  { timeout: 180_000 },
+  async ([place, start], { skip }) => {
+    if (place === 'at NATS' && missing !== undefined) skip(missing)
+    await using nats = await start()
+    await using receiver = await startReceiver()
+    const [done, tried, go] = [join(directory, 'done'), join(directory, 'tried'), join(directory, 'go')]
+    const path = `/async-function/misbehave/append-when?file=${done}&tried=${tried}&go=${go}`
+    const ids = Array.from({ length: 50 }, (_, index) => `call-${index}`)
+    {
+      await using first = await startProcess(nats?.url)
+      await post(first.address, path, ids, receiver.url)
+      // Whoever is tried for the third time has two failures behind it, that are kept.
+      const timesTried = (): number[] =>
+        [...Map.groupBy(linesOf(tried), (id) => id).values()].map(({ length }) => length)
+      await until('each was tried three times', () => timesTried().filter((count) => count >= 3).length === ids.length)
+      await first.kill()
+    }
+    expect(linesOf(done)).toEqual([])
+    writeFileSync(go, '')
+    await using second = await startProcess(nats?.url)
+    await until('every call is called back', () => receiver.received.length === ids.length)
+    expect(new Set(receiver.received.map(({ headers }) => headers['x-call-id']))).toEqual(new Set(ids))
+    expect(receiver.received.filter(({ headers }) => Number(headers['x-retry']) < 2)).toEqual([])
+    expect(linesOf(done)).toHaveLength(ids.length)
     expect((await call(second.address, '/healthz')).status).toBe(200)
   },
 )

@@ -1,21 +1,18 @@
 // What clients deploy is there again after SIGKILL, and what comes first when a stack file names the same function.
 
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
+import { forkGateway } from './forked-gateway.ts'
+import type { ForkedGateway } from './forked-gateway.ts'
 import { call, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 import { apiOf } from './system/api.ts'
 import type { Api } from './system/api.ts'
 
-const PROGRAM = fileURLToPath(new URL('./deployments-process.ts', import.meta.url))
 const MARK = { openfaas: '1' }
 
 let directory: string
@@ -23,25 +20,9 @@ let directory: string
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'gateway-deployments-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-interface GatewayProcess extends AsyncDisposable {
-  readonly api: Api
-  readonly address: string
-  kill(): Promise<void>
-}
-
-async function startProcess(): Promise<GatewayProcess> {
-  const child: ChildProcess = fork(PROGRAM, [directory], { execArgv: [] })
-  const exited = once(child, 'exit')
-  const address = await Promise.race([
-    once(child, 'message').then(([message]) => message as string),
-    exited.then(([code]) => Promise.reject(new Error(`the gateway did not start: ${code}`))),
-  ])
-  const kill = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await exited
-  }
-  const api = apiOf({ call: (path, options) => call(address, path, options) })
-  return { api, address, kill, [Symbol.asyncDispose]: kill }
+async function startProcess(): Promise<ForkedGateway & { readonly api: Api }> {
+  const gateway = await forkGateway('deployments-process.ts', [directory])
+  return { ...gateway, api: apiOf({ call: (path, options) => call(gateway.address, path, options) }) }
 }
 
 test('functions, replicas, namespaces and secrets survive kill -9, and what was removed stays away', async () => {

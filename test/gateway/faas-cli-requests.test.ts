@@ -1,5 +1,5 @@
-// What newer versions of faas-cli ask than the one of faas-cli.test.ts, request by request, and what they take for success
-// (OpenFaaS contract, faas-cli against a compatible gateway).
+// What newer versions of faas-cli ask than the one of faas-cli.test.ts, request by request, where they do not do it through
+// the library of go-sdk.test.ts (OpenFaaS contract, faas-cli against a compatible gateway).
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -8,7 +8,6 @@ import { startRig } from './rig.ts'
 import type { Answer, Rig } from './rig.ts'
 
 const AUTHORIZATION = `Basic ${Buffer.from('admin:admin').toString('base64')}`
-const MARK = { openfaas: '1' }
 
 let rig: Rig
 
@@ -46,18 +45,6 @@ function deployment(service: string, parts: Readonly<Record<string, unknown>> = 
   }
 }
 
-test('namespace create, list, update, get, delete', async () => {
-  const namespace = { name: 'staging', labels: MARK, annotations: MARK }
-  expect([200, 201, 202]).toContain((await ask('POST', '/system/namespace/', namespace)).status)
-  expect(JSON.parse((await ask('GET', '/system/namespaces')).text)).toContain('staging')
-  const changed = { ...namespace, labels: { ...MARK, team: 'shop' } }
-  expect([200, 201, 202]).toContain((await ask('PUT', '/system/namespace/staging', changed)).status)
-  const got = await ask('GET', '/system/namespace/staging')
-  expect([got.status, JSON.parse(got.text)]).toEqual([200, changed])
-  expect([200, 202]).toContain((await ask('DELETE', '/system/namespace/staging', { name: 'staging' })).status)
-  expect((await ask('GET', '/system/namespace/staging')).status).toBe(404)
-})
-
 test('ready, and ready NAME', async () => {
   expect((await ask('GET', '/healthz')).status).toBe(200)
   expect((await ask('GET', '/system/function/prepared')).status).toBe(404)
@@ -65,33 +52,6 @@ test('ready, and ready NAME', async () => {
   const { status, text } = await ask('GET', '/system/function/prepared')
   expect(status).toBe(200)
   expect((JSON.parse(text) as { availableReplicas: number }).availableReplicas).toBeGreaterThan(0)
-})
-
-test('describe: the status with its usage, then the list', async () => {
-  await ask('POST', '/system/functions', deployment('shown'))
-  const { status, text } = await ask('GET', '/system/function/shown?usage=1')
-  expect(status).toBe(200)
-  expect(JSON.parse(text)).toMatchObject({ name: 'shown', usage: { cpu: 0, totalMemoryBytes: 0 } })
-  expect((await ask('GET', '/system/functions')).status).toBe(200)
-})
-
-test('diff finds nothing between what was deployed and what is listed', async () => {
-  const parts = {
-    envVars: { LEVEL: 'debug' },
-    constraints: ['node.platform.os == linux'],
-    labels: { 'com.openfaas.scale.max': '3' },
-    annotations: { topic: 'a,b' },
-    limits: { memory: '128Mi', cpu: '100m' },
-    requests: { memory: '64Mi', cpu: '50m' },
-    readOnlyRootFilesystem: true,
-  }
-  await ask('POST', '/system/functions', deployment('compared', parts))
-  const listed = JSON.parse((await ask('GET', '/system/functions')).text) as { name: string }[]
-  expect(listed.find(({ name }) => name === 'compared')).toMatchObject({
-    image: 'local/compared:1',
-    envProcess: 'cat',
-    ...parts,
-  })
 })
 
 test('invoke adds the default namespace to the name, and sends no credentials of use', async () => {

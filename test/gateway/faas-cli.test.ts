@@ -247,6 +247,10 @@ test('list, -q, -v', async () => {
     /^listed +\tlocal\/listed:1 +\t1 +\t1 +\t+\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC$/m,
   )
   expect([plain.code, verbose.code]).toEqual([0, 0])
+  await deployed('aaa-idle')
+  const first = async (...args: string[]): Promise<string | undefined> => (await faas(['list', '--quiet', ...args])).out.split('\n')[0] // prettier-ignore
+  expect(await first()).toBe('aaa-idle')
+  expect(await first('--sort=invocations')).not.toBe('aaa-idle')
 })
 
 test('describe', async () => {
@@ -258,14 +262,16 @@ test('describe', async () => {
     Name: 'shown',
     Status: 'Ready',
     Replicas: '1',
-    'Available replicas': '1',
+    'Available Replicas': '1',
     Invocations: '0',
     Image: 'local/shown:1',
-    'Function process': 'cat',
+    'Function Process': 'cat',
     URL: `${address}/function/shown`,
     'Async URL': `${address}/async-function/shown`,
   })
   expect(code).toBe(0)
+  const verbose = await faas(['describe', 'shown', '--verbose'])
+  expect(verbose.out).toMatch(/Usage:.*\n +RAM:\s+0\.00 MB\n +CPU:\s+0 Mi/)
   expect(await faas(['describe', 'nobody'])).toEqual({ code: 1, out: 'No such function: nobody\n', err: '' })
 })
 
@@ -336,7 +342,7 @@ test('secret create, update, list, remove', async () => {
   const value = (): string => readFileSync(join(rig.directory, 'state', 'secrets', 'openfaas-fn', 'api-key'), 'utf8')
   expect(await faas(['secret', 'create', 'api-key', '--from-literal', 's3cr3t'])).toMatchObject({
     code: 0,
-    out: 'Creating secret: api-key\nCreated: 202 Accepted\n',
+    out: 'Creating secret: api-key.\nCreated: 202 Accepted\n',
   })
   expect(value()).toBe('s3cr3t')
   expect((await faas(['secret', 'create', 'api-key', '--from-literal', 'x'])).out).toContain(

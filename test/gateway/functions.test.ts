@@ -26,6 +26,7 @@ beforeEach(() => {
   prepare = () => {}
   coldStarts = []
   functions = new Functions({
+    onEnded: () => {},
     namespace: NAMESPACE,
     clock,
     drainMs: DRAIN_MS,

@@ -1,7 +1,7 @@
 // Async calls kept at NATS JetStream, against a real server: what OpenFaaS's own gateways and workers see of them, what is
 // lost when a server or a worker goes away, and what is cancelled.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -167,6 +167,55 @@ test('what one gateway held when it stopped, another one runs at once', async ()
   expect(logged(second, 'Received on')).toBe(1)
 })
 
+describe('an attempt', () => {
+  const TWICE = { 'com.openfaas.retry.attempts': '1', 'com.openfaas.retry.min_wait': '0s' }
+  const CALLED_BACK = ['x-call-id', 'x-function-status', 'x-retry', 'x-retry-max']
+
+  test('is one that the function has failed: a call that was given back has made none', async () => {
+    await using receiver = await startReceiver()
+    const stuck = nodeFunction('misbehave', 'misbehave', { annotations: TWICE })
+    for (const time of [1, 2]) {
+      await using rig = await start([stuck], { ackWaitMs: 600_000 })
+      if (time === 1) await post(rig, 'misbehave/never', { 'X-Callback-Url': receiver.url, 'X-Call-Id': 'held' })
+      await until('it runs', () => logged(rig, 'Invoking: misbehave') === 1)
+    }
+    await using last = await start([processFunction('misbehave', 'false', { annotations: TWICE })])
+    await until('it is called back', () => receiver.received.length > 0)
+    expect(CALLED_BACK.map((name) => receiver.received[0]?.headers[name])).toEqual(['held', '500', '1', '1'])
+    expect(logged(last, 'Invoking: misbehave')).toBe(2)
+  })
+
+  test('is counted over a restart, and what is kept of it goes with the call', async () => {
+    const failing = (wait: string): FunctionSpec =>
+      nodeFunction('misbehave', 'misbehave', {
+        annotations: { 'com.openfaas.retry.attempts': '2', 'com.openfaas.retry.min_wait': wait, 'com.openfaas.retry.max_wait': wait }, // prettier-ignore
+      })
+    await using receiver = await startReceiver()
+    {
+      await using first = await start([failing('2s')])
+      await post(first, 'misbehave/refuse?code=503', { 'X-Callback-Url': receiver.url, 'X-Call-Id': 'mine' })
+      await until('it is put off', () => logged(first, '; retry 1 in 2s') === 1)
+      await until('it is written', async () => (await messages('connector-hub-retries').catch(() => 0)) === 1)
+    }
+    await using second = await start([failing('0s')])
+    await until('it is called back', () => receiver.received.length > 0)
+    expect(CALLED_BACK.map((name) => receiver.received[0]?.headers[name])).toEqual(['mine', '503', '2', '2'])
+    expect(logged(second, 'Invoking: misbehave')).toBe(2)
+    await empty('connector-hub-retries')
+  })
+
+  test('is a delivery of the server where nothing can be kept', async () => {
+    // Its name is taken, for other subjects.
+    await manager.streams.add({ name: 'connector-hub-retries', subjects: ['other'] })
+    await using rig = await start([nodeFunction('misbehave', 'misbehave', { annotations: TWICE })])
+    await using receiver = await startReceiver()
+    await post(rig, 'misbehave/refuse?code=503', { 'X-Callback-Url': receiver.url, 'X-Call-Id': 'mine' })
+    await until('it is called back', () => receiver.received.length > 0)
+    expect(CALLED_BACK.map((name) => receiver.received[0]?.headers[name])).toEqual(['mine', '503', '1', '1'])
+    expect(logged(rig, 'Attempts of async calls cannot be kept at NATS, each delivery counts as one')).toBe(1)
+  })
+})
+
 test('a server that restarts is found again, and nothing is lost', async () => {
   await using rig = await start([CAT])
   await post(rig, 'cat')
@@ -180,6 +229,26 @@ test('a server that restarts is found again, and nothing is lost', async () => {
   await server.start()
   await until('calls are accepted again', async () => (await rig.call('/async-function/cat', { method: 'POST' })).status === 202) // prettier-ignore
   await until('the call has run', () => logged(rig, 'Invoked: cat [200]') === 2)
+  await empty()
+})
+
+test('a server that is killed while calls wait, run, and are retried: every call is over in the end, and called back', async () => {
+  await using receiver = await startReceiver()
+  const SOON = { 'com.openfaas.retry.attempts': '9999', 'com.openfaas.retry.min_wait': '500ms', 'com.openfaas.retry.max_wait': '500ms' } // prettier-ignore
+  await using rig = await start([nodeFunction('misbehave', 'misbehave', { annotations: SOON })], { inFlightMax: 10 })
+  const [done, tried, go] = ['done', 'tried', 'go'].map((name) => join(rig.directory, name)) as [string, string, string]
+  const ids = Array.from({ length: 100 }, (_, index) => `call-${index}`)
+  const path = `misbehave/append-when?file=${done}&tried=${tried}&go=${go}`
+  await Promise.all(ids.map((id) => post(rig, path, { 'X-Call-Id': id, 'X-Callback-Url': receiver.url })))
+  const triedTwice = (): boolean => existsSync(tried) && readFileSync(tried, 'utf8').split('\n').length > 2 * ids.length
+  await until('some are retried', triedTwice)
+  await server.kill()
+  writeFileSync(go, '')
+  await until('it is noticed', () => logged(rig, 'is lost') > 0)
+  await server.start()
+  const calledBack = (): Set<unknown> => new Set(receiver.received.map(({ headers }) => headers['x-call-id']))
+  await until('every call is called back', () => calledBack().size === ids.length)
+  expect(calledBack()).toEqual(new Set(ids))
   await empty()
 })
 

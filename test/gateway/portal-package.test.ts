@@ -39,6 +39,8 @@ test(
       const stack = join(work, 'stack.yaml')
       writeFileSync(stack, STACK)
       const main = join(unpacked, 'dist/src/cli/main.js')
+      // The examples of the connectors come along.
+      expect((await run(process.execPath, [main, 'create', 'kafka'])).stdout).toContain('type: kafka')
       const args = [main, 'gateway', '--stack', stack, '--port', '0', '--json', '--state-dir', work]
       const gateway = startProcess(process.execPath, args)
       try {
@@ -51,9 +53,9 @@ test(
         }
         expect((await call(address() ?? '', '/function/node', { body: 'runs' })).text).toBe('esm runs')
         expect((await call(address() ?? '', '/function/classic', { body: 'promise' })).text).toBe('promised')
-        // What runs it is the machine's.
-        const runner = 'src/gateway/runtime/python/__main__.py'
-        expect(readFileSync(join(unpacked, 'dist', runner), 'utf8')).toBe(readFileSync(join(ROOT, runner), 'utf8'))
+        // What runs the first is the machine's; the other is read where KEDA is answered.
+        for (const file of ['src/gateway/runtime/python/__main__.py', 'src/scaler/externalscaler.proto'])
+          expect(readFileSync(join(unpacked, 'dist', file), 'utf8')).toBe(readFileSync(join(ROOT, file), 'utf8'))
       } finally {
         await gateway.kill('SIGTERM')
       }

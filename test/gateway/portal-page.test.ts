@@ -298,7 +298,12 @@ describe('a call', () => {
     await invoke(portal.page, {})
     expect(await portal.page.locator('#outcome').getAttribute('data-kind')).toBe('bad')
     expect(await portal.page.locator('#outcome').textContent()).toContain('not the function')
+    expect(await portal.page.locator('#answer-note').textContent()).toBe(
+      'The reason stands in the log of the function: see the tab Logs.\n',
+    )
     await portal.picture('platform-error')
+    await portal.page.getByRole('tab', { name: 'Logs' }).click()
+    await portal.page.getByText(/^POST \/ - failed: could not be started: there is no \.\/nowhere \[/).waitFor()
   })
 
   test('asynchronously: the call is queued with its callback, and its id is shown', async () => {

@@ -53,8 +53,7 @@ test(
     }
     const answers = await calls.stop()
     expect(answers.filter((answer) => !answer.startsWith('200 '))).toEqual([])
-    const pids = new Set(answers.map((answer) => Number(answer.split(' ')[1])))
-    await until('only the last process is left', () => [...pids].filter(isAlive).length === 1)
+    await until('only the last process is left', () => started(rig).filter(isAlive).length === 1)
   },
 )
 
@@ -111,6 +110,33 @@ test('a version that cannot be loaded takes the place of the one before: its fai
   await rig.gateway.deploy(version(2))
   expect((await rig.call('/function/held')).text).toMatch(/ 2$/)
 })
+
+test(
+  'deployed while more replicas start: as many of the new version, none of the old, no call fails',
+  async () => {
+    const labels = {
+      'com.openfaas.scale.min': '1',
+      'com.openfaas.scale.max': '6',
+      'com.openfaas.scale.type': 'capacity',
+    }
+    await using rig = await startRig([version(0, labels)])
+    await rig.call('/function/held')
+    const calls = calling(rig, 4)
+    for (let number = 1; number <= 3; number++) {
+      const body = JSON.stringify({ serviceName: 'held', replicas: 3 + number })
+      const scaled = rig.call('/system/scale-function/held', { body })
+      await rig.gateway.deploy(version(number, labels))
+      expect((await scaled).status).toBe(202)
+      expect((await rig.call('/function/held')).text).toMatch(new RegExp(` ${number}$`))
+    }
+    const answers = await calls.stop()
+    expect(answers.filter((answer) => !answer.startsWith('200 '))).toEqual([])
+    await rig.call('/system/scale-function/held', { body: JSON.stringify({ serviceName: 'held', replicas: 2 }) })
+    await until('two processes are left', () => started(rig).filter(isAlive).length === 2)
+    expect((await rig.call('/function/held')).text).toMatch(/ 3$/)
+  },
+  LONG.timeout,
+)
 
 test('removed while its replacement starts, nothing of it is left', async () => {
   await using rig = await startRig([version(1)])

@@ -184,6 +184,19 @@ export async function mirrored(address: string, path: string): Promise<readonly 
   return chunks
 }
 
+/** The status that answers a request whose body begins and goes no further. */
+export async function unfinished(address: string, path: string): Promise<number | undefined> {
+  const { hostname, port } = new URL(address)
+  const request = httpRequest({ hostname, port, path, method: 'POST', agent: false })
+  request.write('and then nothing')
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    request.once('error', reject)
+    request.once('response', (response) => resolve(response.resume().statusCode))
+  })
+  request.destroy()
+  return status
+}
+
 const DEADLINE_MS = 60_000
 
 /** Waits for a condition; fails, naming it, when it does not come true in time. */

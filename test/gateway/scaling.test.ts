@@ -160,7 +160,7 @@ describe('to zero and back', () => {
     expect(await status('held')).toEqual({})
     await until('its process has ended', () => !isAlive(pid))
 
-    const pids = await Promise.all(Array.from({ length: 10 }, () => pidOf('/function/held')))
+    const pids = await Promise.all(Array.from({ length: 200 }, () => pidOf('/function/held')))
     expect(new Set(pids).size).toBe(1)
     expect(pids[0]).not.toBe(pid)
     expect(await status('held')).toEqual({ replicas: 1, availableReplicas: 1 })
@@ -230,6 +230,18 @@ describe('to zero and back', () => {
     expect((await own.call('/async-function/held', { body: 'x' })).status).toBe(202)
     const done = 'gateway_function_invocation_total{function_name="held.openfaas-fn",code="200"} 1'
     await until('it was called', async () => (await own.call('/metrics')).text.split('\n').includes(done))
+  })
+
+  test('scaled to 0 by hand, the calls that are queued share one start and all run', async () => {
+    await using own = await startRig([nodeFunction('held', 'held', ZERO)])
+    const body = JSON.stringify({ serviceName: 'held', replicas: 0 })
+    expect((await own.call('/system/scale-function/held', { body })).status).toBe(202)
+    const queued = Array.from({ length: 30 }, () => own.call('/async-function/held', { method: 'POST' }))
+    expect(new Set((await Promise.all(queued)).map((answer) => answer.status))).toEqual(new Set([202]))
+    await until('all have run', () => own.gateway.queueLength === 0)
+    expect(own.log.requests.filter((line) => line.includes('Invoked: held [200]'))).toHaveLength(30)
+    const events = own.log.events.map(({ line }) => line.replace(/\d+$/, '<pid>'))
+    expect(events).toEqual(['[Scale] function=held 1 => 0.', '[Scale] function=held 0 => 1.', 'started, process <pid>'])
   })
 
   test('what cannot be started has no endpoints, each time, until it can', async () => {

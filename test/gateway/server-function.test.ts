@@ -1,14 +1,14 @@
 // Servers of the user's own behind the gateway, as behind of-watchdog's mode http: real processes, one rule a test.
 
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, request as httpRequest } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
-import { FIXTURES, isAlive, mirrored, nodeFunction, open, processFunction, startRig, until } from './rig.ts'
+import { FIXTURES, isAlive, mirrored, nodeFunction, open, processFunction, startRig, unfinished, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
 /** The Node of the tests, whatever the PATH has. */
@@ -158,15 +158,7 @@ describe('limits and failures', () => {
 
   test('a body that does not arrive within read_timeout is the watchdog’s 500', async () => {
     await rig.gateway.deploy(server('impatient', { envVars: { read_timeout: '200ms' } }))
-    const { hostname, port } = new URL(rig.gateway.address)
-    const request = httpRequest({ hostname, port, path: '/function/impatient', method: 'POST', agent: false })
-    request.write('and then nothing')
-    const status = await new Promise((resolve, reject) => {
-      request.once('error', reject)
-      request.once('response', (response) => resolve(response.resume().statusCode))
-    })
-    request.destroy()
-    expect(status).toBe(500)
+    expect(await unfinished(rig.gateway.address, '/function/impatient')).toBe(500)
   })
 
   test('a connection that it breaks is the watchdog’s 500, and the server runs on', async () => {

@@ -1,4 +1,4 @@
-// WebSockets to functions that are servers: a tunnel once the function agrees, a plain answer where it does not.
+// WebSockets to functions that run elsewhere: a tunnel once the function agrees, a plain answer where it does not.
 
 import { connect } from 'node:net'
 import type { IncomingMessage } from 'node:http'
@@ -10,6 +10,7 @@ import { nodeFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 import { startUpstream } from './upstream.ts'
 import type { Upstream } from './upstream.ts'
+import { dial, refused } from './web-socket-client.ts'
 
 const CALL_MS = 1000
 const CONNECTION_MS = 2500
@@ -48,40 +49,6 @@ afterAll(async () => {
   for (const client of server.clients) client.terminate()
   await upstream[Symbol.asyncDispose]()
 })
-
-interface Client {
-  readonly socket: WebSocket
-  readonly messages: string[]
-  /** Of the answer that let it in. */
-  readonly headers: IncomingMessage['headers']
-}
-
-async function dial(address: string, path: string, headers: Readonly<Record<string, string>> = {}): Promise<Client> {
-  const socket = new WebSocket(`${address.replace('http', 'ws')}${path}`, ['chat', 'other'], { headers })
-  const messages: string[] = []
-  socket.on('message', (data: Buffer, isBinary) => messages.push(isBinary ? data.toString('hex') : data.toString()))
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  socket.once('upgrade', resolve)
-  socket.once('error', reject)
-  const answer = await promise
-  await until('it is open', () => socket.readyState === WebSocket.OPEN)
-  return { socket, messages, headers: answer.headers }
-}
-
-/** The status with which it is not let in, and the body. */
-async function refused(
-  path: string,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<readonly [number, string]> {
-  const socket = new WebSocket(`${rig.gateway.address.replace('http', 'ws')}${path}`, { headers })
-  socket.on('error', () => {})
-  const answer = await new Promise<IncomingMessage>((resolve) =>
-    socket.once('unexpected-response', (_request, response) => resolve(response)),
-  )
-  let text = ''
-  for await (const chunk of answer as AsyncIterable<Buffer>) text += chunk.toString()
-  return [answer.statusCode ?? 0, text]
-}
 
 test('text and bytes go both ways, for longer than a call or an answer may take, and the headers are those of a call', async () => {
   const client = await dial(rig.gateway.address, '/function/talk/room/1?as=me', { 'X-Mine': 'yes' })
@@ -143,14 +110,14 @@ test.each([
   ['/function/e:o', {}, 404, '404 page not found\n'],
 ])('%s with %j is not let in: %i', async (path, headers, status, text) => {
   const calls = rig.log.requests.length
-  expect(await refused(path, headers)).toEqual([status, text])
+  expect(await refused(rig.gateway.address, path, headers)).toEqual([status, text])
   if (status !== 404) await until('the call is over', () => rig.log.requests.length > calls)
 })
 
 test('a tunnel is a call in flight until it ends', async () => {
   const client = await dial(rig.gateway.address, '/function/one')
   expect((await rig.call('/function/one')).status).toBe(429)
-  expect((await refused('/function/one'))[0]).toBe(429)
+  expect((await refused(rig.gateway.address, '/function/one'))[0]).toBe(429)
   client.socket.close()
   await until('the next one is let in', async () => (await rig.call('/function/one')).status === 200)
 })

@@ -3,10 +3,9 @@
 
 import { join } from 'node:path'
 
-import { SqliteDeadLetters } from '../../delivery/dead-letters.ts'
 import { Limits } from '../../delivery/limits.ts'
 import { GatewayGate } from '../../invoke/gateway-gate.ts'
-import { errorText } from '../../sdk/index.ts'
+import { errorText, keepNewest } from '../../sdk/index.ts'
 import type {
   Clock,
   DeadLetter,
@@ -23,6 +22,7 @@ import { VERSION } from '../../telemetry/version.ts'
 import type { DeployedFunction } from '../functions.ts'
 import { fullName } from '../http.ts'
 import type { CallStore, DueCall, QueuedCall } from './call.ts'
+import { CallLetters } from './call-letters.ts'
 import { Callbacks } from './callbacks.ts'
 import type { QueueCounts, QueueReadings } from './queue-metrics.ts'
 import { QueueWorker } from './queue-worker.ts'
@@ -47,19 +47,19 @@ export interface AsyncCallsOptions {
 const USER_AGENT = `queue-worker/${VERSION}`
 const CALLS_MAX = 1_000_000
 const CALLS_BYTES_MAX = 16 * 1024 ** 3
-/** Of one answer, kept for its callback. */
+/** Of one answer, for its callback. */
 const CALLBACK_BYTES_MAX = 8 * 1024 * 1024
 /** Anybody may make up names: calls of functions that are not deployed share one limit and one line of the books. */
 const NOT_DEPLOYED = '(not deployed)'
 /** Of what was cancelled last, so that cancelling again says the same. */
 const CANCELLED_MAX = 10_000
 
-export class AsyncCalls implements AsyncDisposable, QueueReadings {
+export class AsyncCalls implements QueueReadings {
   readonly counts = new Map<string, QueueCounts>()
   readonly running = new Map<string, number>()
+  readonly deadLetters: CallLetters
   readonly #options: AsyncCallsOptions
   readonly #store: CallStore
-  readonly #deadLetters: SqliteDeadLetters
   readonly #events: HubEvents
   readonly #limits = new Limits(Infinity)
   readonly #workers = new Map<string, QueueWorker>()
@@ -70,10 +70,10 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
   #route: { readonly gatewayUrl: string; readonly gate: GatewayGate; readonly callbacks: Callbacks } | undefined
   #closed: Promise<void> | undefined
 
-  private constructor(options: AsyncCallsOptions, store: CallStore, deadLetters: SqliteDeadLetters) {
+  private constructor(options: AsyncCallsOptions, store: CallStore, deadLetters: CallLetters) {
     this.#options = options
     this.#store = store
-    this.#deadLetters = deadLetters
+    this.deadLetters = deadLetters
     const logger = {
       enabled: (level: string) => level !== 'debug',
       log: (_level: string, _event: string, text: string) => options.log(text),
@@ -84,11 +84,12 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
 
   /** @throws HubError HUB_STATE_UNUSABLE; HUB_SOURCE_* where the calls are kept at NATS */
   static async open(options: AsyncCallsOptions): Promise<AsyncCalls> {
-    const deadLetters = new SqliteDeadLetters(join(options.stateDir, 'async-dead-letters.db'))
+    const { stateDir, settings, log } = options
+    const deadLetters = new CallLetters({ stateDir, bytesMax: settings.deadLetterBytesMax, log })
     try {
       return new AsyncCalls(options, await openStore(options, deadLetters), deadLetters)
     } catch (error) {
-      deadLetters.close()
+      deadLetters[Symbol.dispose]()
       throw error
     }
   }
@@ -140,23 +141,28 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
     for (const [queue, count] of counts) this.#countsOf(queue).cancelled += count
     if (counts.size === 0) return this.#cancelled.has(callId)
     this.#cancelled.add(callId)
-    if (this.#cancelled.size > CANCELLED_MAX) this.#cancelled.delete(this.#cancelled.values().next().value as string)
+    keepNewest(this.#cancelled, CANCELLED_MAX)
     return true
   }
 
-  /** Waits for what runs, at most as long as the settings say; the rest is due again at the next start. Idempotent. */
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close()
+  /**
+   * Waits for what runs and for its callbacks, at most so long and no longer than the settings say; the rest is due again at
+   * the next start. Idempotent.
+   */
+  close(timeoutMs: number): Promise<void> {
+    this.#closed ??= this.#close(Math.min(timeoutMs, this.#options.settings.drainMs ?? Infinity))
     return this.#closed
   }
 
-  async #close(): Promise<void> {
-    const { drainMs } = this.#options.settings
-    await Promise.all(this.#workers.values().map((worker) => worker.drain(drainMs)))
-    this.#route?.callbacks[Symbol.dispose]()
+  async #close(timeoutMs: number): Promise<void> {
+    const callbacks = this.#route?.callbacks
+    const cutOff = this.#options.clock.after(timeoutMs, () => callbacks?.[Symbol.dispose]())
+    await Promise.all(this.#workers.values().map((worker) => worker.drain(timeoutMs)))
+    cutOff.cancel()
+    callbacks?.[Symbol.dispose]()
     this.#route?.gate.close()
     await this.#store[Symbol.asyncDispose]()
-    this.#deadLetters.close()
+    this.deadLetters[Symbol.dispose]()
   }
 
   #countsOf(queue: string): QueueCounts {
@@ -223,13 +229,14 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
     return {
       message,
       signal,
-      ...(callbackUrl === undefined ? {} : { responseBytesMax: CALLBACK_BYTES_MAX }),
+      // One more than is sent shows that there is more.
+      ...(callbackUrl === undefined ? {} : { responseBytesMax: CALLBACK_BYTES_MAX + 1 }),
       settle: (settlement, results = []) => (settled ??= settle(settlement, results)),
     }
   }
 
   #bury(letter: DeadLetter): Promise<void> {
-    return this.#deadLetters.put({ ...letter, function: fullName(letter.message.topic, this.#options.namespace) })
+    return this.deadLetters.put({ ...letter, function: fullName(letter.message.topic, this.#options.namespace) })
   }
 
   #triggerOf(functionName: string): Trigger {
@@ -250,7 +257,7 @@ export class AsyncCalls implements AsyncDisposable, QueueReadings {
 
 async function openStore(
   { stateDir, settings, clock, log }: AsyncCallsOptions,
-  deadLetters: SqliteDeadLetters,
+  deadLetters: CallLetters,
 ): Promise<CallStore> {
   if (settings.nats === undefined)
     return new SqliteCalls({ path: join(stateDir, 'calls.db'), clock, callsMax: CALLS_MAX, bytesMax: CALLS_BYTES_MAX })

@@ -5,6 +5,7 @@ import { Agent, request } from 'undici'
 
 import { errorText, formatSize, redactUrl } from '../../sdk/index.ts'
 import type { EventMessage, FunctionResult } from '../../sdk/index.ts'
+import { basicAuthorization } from '../headers.ts'
 import { forwardable } from '../http.ts'
 import { lastValue } from './call.ts'
 
@@ -13,7 +14,7 @@ export interface CallbacksOptions {
   readonly gatewayUrl: string
   readonly timeoutMs: number
   readonly insecureTls: boolean
-  /** Kept of each answer; a longer one is cut, and the log says so. */
+  /** Sent of each answer; a longer one is cut, and the log says so. */
   readonly responseBytesMax: number
   readonly userAgent: string
   /** On their way at once, and bytes of their bodies; with more, no more calls are taken up. */
@@ -75,13 +76,14 @@ export class Callbacks implements Disposable {
     const target = URL.parse(url, gatewayUrl)
     const shownUrl = redactUrl(target?.href ?? url)
     log(`[#${number}] Callback to: ${shownUrl}`)
-    if (result.body.byteLength >= responseBytesMax)
+    const body = result.body.subarray(0, responseBytesMax)
+    if (body.byteLength < result.body.byteLength)
       log(`[#${number}] The answer of ${message.topic} is cut at ${formatSize(responseBytesMax)} for its callback`)
     this.#pending += 1
-    this.#pendingBytes += result.body.byteLength
+    this.#pendingBytes += body.byteLength
     try {
       if (target === null) throw new Error('it is not a URL')
-      const status = await this.#send(target, call)
+      const status = await this.#send(target, body, call)
       log(`[#${number}] Posted result for ${message.topic} to callback-url: ${shownUrl}, status: ${status}`)
     } catch (error) {
       if (this.#closed.signal.aborted) return false
@@ -89,7 +91,7 @@ export class Callbacks implements Disposable {
       log(`[#${number}] Error posting result for ${message.topic} to callback-url: ${shownUrl}: ${why}`)
     } finally {
       this.#pending -= 1
-      this.#pendingBytes -= result.body.byteLength
+      this.#pendingBytes -= body.byteLength
       this.#wake()
     }
     return true
@@ -104,7 +106,7 @@ export class Callbacks implements Disposable {
   }
 
   /** @returns the status of the last answer */
-  async #send(first: URL, call: FinishedCall): Promise<number> {
+  async #send(first: URL, result: Uint8Array, call: FinishedCall): Promise<number> {
     const { timeoutMs, userAgent } = this.#options
     const signal = AbortSignal.any([call.signal, this.#closed.signal, AbortSignal.timeout(timeoutMs)])
     const headers = [...callbackHeaders(call), 'User-Agent', userAgent]
@@ -118,7 +120,7 @@ export class Callbacks implements Disposable {
       } = await request(withoutCredentials(url).href, {
         method: 'POST',
         headers: credentials === undefined ? headers : [...headers, 'Authorization', credentials],
-        body: call.result.body,
+        body: result,
         signal,
         dispatcher: this.#agent,
       })
@@ -166,12 +168,6 @@ function callbackHeaders({ message, result, durationMs }: FinishedCall): string[
     if (!OWN.has(name.toLowerCase())) headers.push(name, value)
   }
   return headers
-}
-
-function basicAuthorization({ username, password }: URL): string | undefined {
-  if (username === '' && password === '') return undefined
-  const [user, secret] = [username, password].map((part) => decodeURIComponent(part))
-  return `Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}`
 }
 
 function withoutCredentials(url: URL): URL {

@@ -5,9 +5,10 @@ import { jetstream } from '@nats-io/jetstream'
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
 
 import type { DeadLetterSink } from '../../delivery/dead-letters.ts'
-import { HubError, errorText, sleep } from '../../sdk/index.ts'
+import { HubError, errorText, within } from '../../sdk/index.ts'
 import type { Clock } from '../../sdk/index.ts'
 import type { CallStore, DueCall, QueuedCall } from './call.ts'
+import { NatsAttempts } from './nats-attempts.ts'
 import { REQUEST_TIMEOUT_MS, connectNats } from './nats-connection.ts'
 import type { NatsLine } from './nats-connection.ts'
 import { NatsQueue } from './nats-queue.ts'
@@ -36,6 +37,7 @@ export class NatsCalls implements CallStore {
   readonly #options: NatsCallsOptions
   readonly #line: NatsLine
   readonly #client: JetStreamClient
+  readonly #attempts: NatsAttempts
   readonly #queues = new Map<string, Promise<NatsQueue>>()
   readonly #opened = new Map<string, NatsQueue>()
 
@@ -43,6 +45,7 @@ export class NatsCalls implements CallStore {
     this.#options = options
     this.#line = line
     this.names = names
+    this.#attempts = new NatsAttempts(line, options.log)
     this.#client = jetstream(line.nats, { timeout: REQUEST_TIMEOUT_MS })
   }
 
@@ -107,7 +110,7 @@ export class NatsCalls implements CallStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#opened.values().map((queue) => queue.close()))
     // What was said last is still to be read by the server; a server that is away must not keep the process.
-    if (this.#line.isUp()) await Promise.race([this.#line.nats.flush(), sleep(this.#options.clock, FLUSH_MS)]).catch(() => undefined) // prettier-ignore
+    if (this.#line.isUp()) await within(this.#options.clock, FLUSH_MS, this.#line.nats.flush()).catch(() => undefined) // prettier-ignore
     await this.#line.nats.close()
   }
 
@@ -119,6 +122,7 @@ export class NatsCalls implements CallStore {
     queue = NatsQueue.open({
       name,
       line: this.#line,
+      attempts: this.#attempts,
       clock,
       ackWaitMs,
       decode: decodeRequest,

@@ -3,16 +3,19 @@
 
 import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream'
 
-import { RepeatGuard, errorText, sleep } from '../../sdk/index.ts'
+import { RepeatGuard, errorText, keepNewest, sleep, within } from '../../sdk/index.ts'
 import type { Clock, ClockTimer, SettleResult, Settlement } from '../../sdk/index.ts'
 import { eventOf } from './call.ts'
 import type { DueCall, QueuedCall } from './call.ts'
+import type { NatsAttempts } from './nats-attempts.ts'
 import type { NatsLine } from './nats-connection.ts'
-import { DURABLE, deleteMessage, ensureQueue, findMessage, streamOf } from './nats-stream.ts'
+import { DURABLE, NANOS, deleteMessage, ensureQueue, findMessage, streamOf } from './nats-stream.ts'
 
 export interface NatsQueueOptions {
   readonly name: string
   readonly line: NatsLine
+  /** Of all queues. */
+  readonly attempts: NatsAttempts
   readonly clock: Clock
   readonly ackWaitMs: number
   readonly decode: (data: Uint8Array) => QueuedCall | string
@@ -26,12 +29,13 @@ interface Entry {
   readonly sequence: number
   readonly callId: string
   readonly call: QueuedCall
+  /** From 1. */
+  attempt: number
   /** The latest delivery of it. */
   message: JsMsg
   readonly withdrawn: AbortController
 }
 
-const NANOS = 1_000_000
 /** Signs of life within one ackWait. */
 const TOUCHES = 3
 const BATCH = 32
@@ -88,7 +92,7 @@ export class NatsQueue {
   stored(callId: string, sequence: number): void {
     this.#places.delete(callId)
     this.#places.set(callId, sequence)
-    if (this.#places.size > PLACES_MAX) this.#places.delete(this.#places.keys().next().value as string)
+    keepNewest(this.#places, PLACES_MAX)
   }
 
   async *calls(signal: AbortSignal): AsyncGenerator<DueCall, void> {
@@ -138,7 +142,7 @@ export class NatsQueue {
   async #delete(callId: string, sequence: number): Promise<boolean> {
     const { line, name } = this.#options
     this.#deleted.set(sequence, callId)
-    if (this.#deleted.size > REMEMBERED_MAX) this.#deleted.delete(this.#deleted.keys().next().value as number)
+    keepNewest(this.#deleted, REMEMBERED_MAX)
     if (await deleteMessage(line.manager, name, sequence)) return true
     this.#deleted.delete(sequence)
     return false
@@ -169,7 +173,7 @@ export class NatsQueue {
       this.#wakePull?.()
       const { line, clock } = this.#options
       // What the server has sent already is still taken, and given back at once; a server that is away is not waited for.
-      const flushed = line.isUp() ? Promise.race([line.nats.flush(), sleep(clock, PAUSE_MS)]) : Promise.resolve()
+      const flushed = line.isUp() ? within(clock, PAUSE_MS, line.nats.flush()) : Promise.resolve()
       const end = (): void => this.#messages?.stop()
       flushed.then(end, end)
     }
@@ -208,8 +212,8 @@ export class NatsQueue {
   }
 
   async #takeNew(key: string, message: JsMsg): Promise<void> {
-    const { name, decode, bury } = this.#options
-    const { streamSequence: sequence } = message.info
+    const { name, decode, bury, attempts } = this.#options
+    const { streamSequence: sequence, deliveryCount } = message.info
     const call = decode(message.data)
     if (typeof call === 'string') {
       await bury(name, message, call)
@@ -221,9 +225,12 @@ export class NatsQueue {
       message.ack()
       return
     }
-    const entry: Entry = { key, sequence, callId, call, message, withdrawn: new AbortController() }
+    const entry: Entry = { key, sequence, callId, call, attempt: 1, message, withdrawn: new AbortController() }
     this.#entries.set(key, entry)
     this.#places.delete(callId)
+    entry.attempt = await attempts.attempt(name, key, deliveryCount)
+    // Cancelled or given back meanwhile.
+    if (this.#entries.get(key) !== entry) return
     this.#ready.push(entry)
     this.#wake?.()
   }
@@ -240,12 +247,12 @@ export class NatsQueue {
   // ── settling ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   #dueCall(entry: Entry): DueCall {
-    const { call, callId, message, withdrawn } = entry
+    const { call, callId, attempt, message, withdrawn } = entry
     const { name } = this.#options
     const storedAtMs = Number(message.timestampNanos / BigInt(NANOS))
     let settled: Promise<SettleResult> | undefined
     return {
-      message: eventOf(name, { ...call, callId }, message.info.deliveryCount, storedAtMs),
+      message: eventOf(name, { ...call, callId }, attempt, storedAtMs),
       callbackUrl: call.callbackUrl,
       signal: withdrawn.signal,
       settle: (settlement) => (settled ??= this.#settle(entry, settlement)),
@@ -255,6 +262,9 @@ export class NatsQueue {
   async #settle(entry: Entry, settlement: Settlement): Promise<SettleResult> {
     if (this.#isClosed || this.#entries.get(entry.key) !== entry) return 'stale'
     if (settlement.kind === 'retry') {
+      const { name, attempts } = this.#options
+      await attempts.failed(name, entry.key, entry.attempt)
+      if (this.#isClosed || this.#entries.get(entry.key) !== entry) return 'stale'
       this.#entries.delete(entry.key)
       this.stored(entry.callId, entry.sequence)
       entry.message.nak(Math.round(settlement.delayMs))
@@ -271,13 +281,15 @@ export class NatsQueue {
   }
 
   /** Never rejects: a call that the server could not be told of comes again, and is known then. */
-  async #finish({ message }: Entry): Promise<void> {
+  async #finish({ key, attempt, message }: Entry): Promise<void> {
     await message.ackAck().catch(() => false)
+    const { name, attempts } = this.#options
+    if (attempt > 1) await attempts.forget(name, key)
   }
 
   #remember(key: string): void {
     this.#settled.add(key)
-    if (this.#settled.size > REMEMBERED_MAX) this.#settled.delete(this.#settled.values().next().value as string)
+    keepNewest(this.#settled, REMEMBERED_MAX)
   }
 
   #touchLater(): void {

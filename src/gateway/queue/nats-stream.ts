@@ -2,12 +2,13 @@
 // nobody has. Used by nats-queue.ts and nats-calls.ts.
 
 import { AckPolicy, JetStreamApiCodes, JetStreamApiError, RetentionPolicy } from '@nats-io/jetstream'
-import type { JetStreamManager } from '@nats-io/jetstream'
+import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream'
 
 /** As OpenFaaS's queue-worker calls it. */
 export const DURABLE = 'faas-workers'
 const CREATED = 'created by connector-hub'
-const NANOS = 1_000_000
+/** In a millisecond. */
+export const NANOS = 1_000_000
 /** Asked for at once, and in all, when a message is searched for. */
 const SEARCHED_AT_ONCE = 50
 const SEARCHED_MAX = 20_000
@@ -30,11 +31,7 @@ export async function queuesAt(manager: JetStreamManager): Promise<string[]> {
  */
 export async function ensureQueue(manager: JetStreamManager, queue: string, ackWaitMs: number): Promise<number> {
   const stream = streamOf(queue)
-  const subjects = [queue]
-  await manager.streams.info(stream).catch(async (error: unknown) => {
-    if (!isMissing(error)) throw error
-    await manager.streams.add({ name: stream, subjects, retention: RetentionPolicy.Workqueue, description: CREATED })
-  })
+  await ensureStream(manager, { name: stream, subjects: [queue], retention: RetentionPolicy.Workqueue })
   const { config } = await manager.consumers.info(stream, DURABLE).catch(async (error: unknown) => {
     if (!isMissing(error)) throw error
     return await manager.consumers.add(stream, {
@@ -47,6 +44,17 @@ export async function ensureQueue(manager: JetStreamManager, queue: string, ackW
     })
   })
   return (config.ack_wait ?? ackWaitMs * NANOS) / NANOS
+}
+
+/** Made where it is missing, otherwise left as it is. */
+export async function ensureStream(
+  manager: JetStreamManager,
+  config: Partial<StreamConfig> & Pick<StreamConfig, 'name'>,
+): Promise<void> {
+  await manager.streams.info(config.name).catch(async (error: unknown) => {
+    if (!isMissing(error)) throw error
+    await manager.streams.add({ ...config, description: CREATED })
+  })
 }
 
 /** False when it is gone: finished by a worker, or already deleted. */

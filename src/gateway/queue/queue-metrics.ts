@@ -10,16 +10,24 @@ export interface QueueCounts {
   cancelled: number
 }
 
+export interface LetterReadings {
+  /** On the disk now. */
+  readonly kept: number
+  /** For newer ones, by this process. */
+  readonly dropped: number
+}
+
 export interface QueueReadings {
   /** By queue, of this process. */
   readonly counts: ReadonlyMap<string, QueueCounts>
   /** Calls that run, by the full name of their function. */
   readonly running: ReadonlyMap<string, number>
+  readonly deadLetters: LetterReadings
   pending(queue: string): Promise<number>
 }
 
 export function registerQueueMetrics(registry: Registry, readings: QueueReadings): void {
-  const { counts, running } = readings
+  const { counts, running, deadLetters } = readings
   const registers = [registry]
   const count = (name: string, help: string, value: (counts: QueueCounts) => number): void => {
     const counter = new Counter({
@@ -57,6 +65,21 @@ export function registerQueueMetrics(registry: Registry, readings: QueueReadings
     collect: (): void => {
       invoking.reset()
       for (const [name, value] of running) invoking.set({ function_name: name }, value)
+    },
+  })
+  const letters = new Gauge({
+    name: 'queue_worker_dead_letters',
+    help: 'Async calls that no retry could deliver, kept on the disk.',
+    registers,
+    collect: (): void => letters.set(deadLetters.kept),
+  })
+  const dropped = new Counter({
+    name: 'queue_worker_dead_letters_dropped_total',
+    help: 'The oldest of them, dropped for newer ones.',
+    registers,
+    collect: (): void => {
+      dropped.reset()
+      dropped.inc(deadLetters.dropped)
     },
   })
 }

@@ -1,6 +1,8 @@
 // A queued call as OpenFaaS's gateway and queue-workers write and read it on NATS: the QueueRequest (OpenFaaS contract,
 // enqueue and sample payloads). Pure; used by nats-calls.ts.
 
+import { isRecord } from '../../sdk/index.ts'
+import { canonicalName, headerOf } from '../headers.ts'
 import { isFunctionName } from '../http.ts'
 import { callHeaders } from './call.ts'
 import type { QueuedCall } from './call.ts'
@@ -51,7 +53,7 @@ export function decodeRequest(data: Uint8Array): QueuedCall | string {
   const headers = callHeaders(flat)
   return {
     ...headers,
-    callId: valueOf(flat, 'x-call-id') ?? '',
+    callId: headerOf(flat, 'x-call-id') ?? '',
     function: name,
     path: targetOf(textOf(path), textOf(query)),
     host: textOf(request['Host']),
@@ -65,7 +67,7 @@ export function decodeRequest(data: Uint8Array): QueuedCall | string {
 function headerLists({ contentType, headers, moreHeaders = [] }: QueuedCall): Readonly<Record<string, string[]>> {
   const lists = new Map<string, string[]>()
   const add = (name: string, value: string): void => {
-    const key = name.toLowerCase().replace(/(^|-)[a-z]/g, (first) => first.toUpperCase())
+    const key = canonicalName(name)
     const list = lists.get(key)
     if (list === undefined) lists.set(key, [value])
     else list.push(value)
@@ -151,15 +153,6 @@ function flatHeaders(header: unknown): string[] | undefined {
   return flat
 }
 
-function valueOf(flat: readonly string[], key: string): string | undefined {
-  const at = flat.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === key)
-  return at === -1 ? undefined : flat[at + 1]
-}
-
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : ''
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,7 +1,7 @@
 // How async calls are queued, retried and called back: the defaults, and OpenFaaS's environment names for them (OpenFaaS
 // contract, JetStream queue-worker). Per-function annotations come on top of it, see retry-settings.ts.
 
-import { HubError, Secret, parseSize } from '../../sdk/index.ts'
+import { HubError, Secret, formatSize, parseSize } from '../../sdk/index.ts'
 import type { RetrySettings } from '../../sdk/index.ts'
 import { choiceIn, isSet, isTrue, millisecondsIn, wholeNumberIn } from '../environment.ts'
 import type { Environment } from '../environment.ts'
@@ -25,8 +25,13 @@ export interface QueueSettings {
   readonly bodyBytesMax: number
   /** A call of a function that is not deployed is a 404 at once; OpenFaaS accepts it. */
   readonly checksFunctions: boolean
-  /** At shutdown, for running calls to end; what has not ended runs again after the next start. */
-  readonly drainMs: number
+  /** Kept of what no retry could deliver; the oldest make room for newer ones. */
+  readonly deadLetterBytesMax: number
+  /**
+   * At shutdown, for running calls to end, where that is to be less than the gateway has for all calls; what has not ended
+   * runs again after the next start.
+   */
+  readonly drainMs: number | undefined
   readonly callbackTimeoutMs: number
   /** Callbacks accept any certificate. */
   readonly insecureTls: boolean
@@ -49,7 +54,8 @@ export const QUEUE_DEFAULTS: QueueSettings = {
   inFlightMax: 50,
   bodyBytesMax: 1024 * 1024,
   checksFunctions: false,
-  drainMs: 10_000,
+  deadLetterBytesMax: 256 * 1024 * 1024,
+  drainMs: undefined,
   callbackTimeoutMs: 60_000,
   insecureTls: false,
   ackWaitMs: 60_000,
@@ -61,6 +67,7 @@ const ACK_WAIT_MIN_MS = 1000
 const IN_FLIGHT_MAX = 10_000
 /** A body is in memory while it is queued and while its call runs. */
 const BODY_BYTES_MAX = 256 * 1024 * 1024
+const DEAD_LETTER_BYTES_MAX = 1024 ** 4
 /** `exponential` is OpenFaaS's name for no jitter. */
 const BACKOFF = { exponential: 'none', full: 'full', equal: 'equal' } as const
 
@@ -80,7 +87,8 @@ export function readQueueSettings(env: Environment): QueueSettings {
     queueName: queueNameIn(env) ?? defaults.queueName,
     retry,
     inFlightMax: wholeNumberIn(env, 'max_inflight', 1, IN_FLIGHT_MAX) ?? defaults.inFlightMax,
-    bodyBytesMax: bodyBytesIn(env) ?? defaults.bodyBytesMax,
+    bodyBytesMax: sizeIn(env, 'async_body_max', BODY_BYTES_MAX) ?? defaults.bodyBytesMax,
+    deadLetterBytesMax: sizeIn(env, 'async_dead_letters_max', DEAD_LETTER_BYTES_MAX) ?? defaults.deadLetterBytesMax,
     checksFunctions: isTrue(env, 'async_check_function'),
     drainMs: millisecondsIn(env, 'async_drain_timeout', 0) ?? defaults.drainMs,
     callbackTimeoutMs: millisecondsIn(env, 'async_callback_timeout') ?? defaults.callbackTimeoutMs,
@@ -148,11 +156,13 @@ function codesIn({ retry_http_codes: text }: Environment): ReadonlySet<number> |
   })
 }
 
-function bodyBytesIn({ async_body_max: text }: Environment): number | undefined {
+/** @param most in bytes */
+function sizeIn(env: Environment, name: string, most: number): number | undefined {
+  const text = env[name]
   if (!isSet(text)) return undefined
   const bytes = parseSize(text)
-  if (bytes !== undefined && bytes >= 1 && bytes <= BODY_BYTES_MAX) return bytes
-  throw new HubError('HUB_CONFIG_INVALID', `async_body_max "${text}" is not a size up to 256MiB`, {
+  if (bytes !== undefined && bytes >= 1 && bytes <= most) return bytes
+  throw new HubError('HUB_CONFIG_INVALID', `${name} "${text}" is not a size up to ${formatSize(most)}`, {
     hint: 'Set it to a size with its unit, such as 1MiB.',
   })
 }

@@ -78,7 +78,7 @@ function expired(what: Expiry, ms: number, startedAt: number): RuntimeAnswer {
   if (what === 'exec') return watchdogError(504, startedAt)
   // As with a watchdog whose server has closed the connection.
   if (what === 'write') throw new RuntimeFailure('unreachable', `no answer within its write_timeout of ${ms} ms`)
-  throw new RuntimeFailure('timeout', 'no answer in time')
+  throw new RuntimeFailure('timeout', `no answer within the gateway's ${ms} ms`)
 }
 
 /** As of-watchdog answers in the place of a function. */

@@ -1,14 +1,14 @@
 // What a process that is started for one call is told about it: the `Http_*` variables of OpenFaaS's watchdogs, and the JSON
 // form of the classic one.
 
+import { canonicalName, headerOf } from '../headers.ts'
 import type { RuntimeRequest } from './runtime.ts'
-import { headerOf } from './watchdog.ts'
 
 /** Every header under its canonical name, `-` as `_`, first value only; method, path and query. Of both watchdogs. */
 export function httpEnvironment({ method, path, headers, body }: RuntimeRequest): Record<string, string> {
   const environment: Record<string, string> = {}
   for (let index = 0; index < headers.length; index += 2)
-    environment[`Http_${canonical(headers[index] as string).replaceAll('-', '_')}`] ??= headers[index + 1] as string
+    environment[`Http_${canonicalName(headers[index] as string).replaceAll('-', '_')}`] ??= headers[index + 1] as string
   const mark = path.indexOf('?')
   if (isChunked(headers, body)) environment['Http_Transfer_Encoding'] = 'chunked'
   environment['Http_Method'] = method
@@ -33,13 +33,8 @@ export function classicEnvironment(request: RuntimeRequest): Record<string, stri
 export function marshalled({ headers }: RuntimeRequest, body: Uint8Array): string {
   const header: Record<string, string[]> = {}
   for (let index = 0; index < headers.length; index += 2)
-    (header[canonical(headers[index] as string)] ??= []).push(headers[index + 1] as string)
+    (header[canonicalName(headers[index] as string)] ??= []).push(headers[index + 1] as string)
   return JSON.stringify({ header, body: { raw: Buffer.from(body).toString('base64') } })
-}
-
-/** As Go writes header names: `X-My-Header`. */
-export function canonical(name: string): string {
-  return name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
 }
 
 function isChunked(headers: readonly string[], body: unknown): boolean {

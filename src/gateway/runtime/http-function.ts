@@ -7,13 +7,14 @@ import type { ChildProcess } from 'node:child_process'
 
 import type { Dispatcher } from 'undici'
 
-import { backoffMs } from '../../sdk/index.ts'
+import { backoffMs, killGroup } from '../../sdk/index.ts'
+import { headerOf } from '../headers.ts'
 import type { FunctionSpec } from '../function-spec.ts'
 import { forward, stamped, watchdogError } from './forward.ts'
-import { endGroup, killGroup, onLines } from './process-group.ts'
-import { RuntimeFailure } from './runtime.ts'
+import { endGroup, onLines } from './process-group.ts'
+import { RuntimeFailure, wholeOf } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
-import { execLimitOf, headerOf, isOn, limitsOf } from './watchdog.ts'
+import { execLimitOf, isOn, limitsOf } from './watchdog.ts'
 import type { Expiry, Limits } from './watchdog.ts'
 
 /** A process that does not answer a ping this long after a call timed out is blocked, and killed. */
@@ -23,8 +24,6 @@ const CRASH_BACKOFF = { minWaitMs: 100, maxWaitMs: 10_000, jitter: 'none' } as c
 const STABLE_MS = 10_000
 /** For a function to end by itself when it is asked to. */
 const END_GRACE_MS = 2000
-export const CONNECTIONS_MAX = 256
-export const HEADER_BYTES_MAX = 64 * 1024
 const BUFFERED_BODY_BYTES_MAX = 128 * 1024 * 1024
 
 /** One start of the process. */
@@ -127,7 +126,7 @@ export class HttpFunction implements FunctionRuntime {
     })
     const { answer, line } = stamped(received, request, startedAt)
     const callId = this.#logsCallId ? ` [${headerOf(request.headers, 'x-call-id') ?? 'none'}]` : ''
-    this.#options.log.watchdog(`${line}${callId}`)
+    if (request.isProbe !== true) this.#options.log.watchdog(`${line}${callId}`)
     return answer
   }
 
@@ -260,17 +259,10 @@ async function awaitEnd(running: Running, waitMs: number): Promise<void> {
 
 /** @throws RuntimeFailure when it is too long, or the caller leaves */
 async function bufferOf({ body }: RuntimeRequest): Promise<Uint8Array | undefined> {
-  if (body === undefined || body instanceof Uint8Array) return body
-  const chunks: Buffer[] = []
-  let bytes = 0
+  if (body === undefined) return undefined
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      bytes += chunk.byteLength
-      if (bytes > BUFFERED_BODY_BYTES_MAX) throw new Error(`more than ${BUFFERED_BODY_BYTES_MAX} bytes`)
-      chunks.push(chunk)
-    }
+    return await wholeOf(body, BUFFERED_BODY_BYTES_MAX)
   } catch (error) {
     throw new RuntimeFailure('unreachable', `the body could not be buffered: ${String(error)}`)
   }
-  return Buffer.concat(chunks)
 }

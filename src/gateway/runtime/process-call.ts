@@ -4,12 +4,13 @@ import type { ChildProcess } from 'node:child_process'
 import { Readable } from 'node:stream'
 import type { Writable } from 'node:stream'
 
+import { killGroup } from '../../sdk/index.ts'
 import { limitReading } from './forward.ts'
 import { marshalled } from './http-environment.ts'
 import { endOf } from './process-end.ts'
-import { killGroup, spawnGroup, spawnProblem } from './process-group.ts'
+import { spawnGroup, spawnProblem } from './process-group.ts'
 import type { Reaper } from './reaper.ts'
-import { RuntimeFailure } from './runtime.ts'
+import { RuntimeFailure, wholeOf } from './runtime.ts'
 import type { RuntimeRequest } from './runtime.ts'
 import { firstLimit } from './watchdog.ts'
 import type { Expiry, Limits } from './watchdog.ts'
@@ -83,7 +84,8 @@ export class ProcessCall {
   async end(): Promise<string> {
     const end = await this.#ended
     if (this.#isTooLong) throw new RuntimeFailure('unreachable', `more than ${BYTES_MAX} bytes of output`)
-    if (this.#expired === 'gateway') throw new RuntimeFailure('timeout', 'no answer in time')
+    if (this.#expired === 'gateway')
+      throw new RuntimeFailure('timeout', `no answer within the gateway's ${this.request.timeoutMs} ms`)
     if (this.#expired === 'write') throw new RuntimeFailure('unreachable', 'no answer within its write_timeout')
     return end
   }
@@ -137,21 +139,8 @@ export class ProcessCall {
     }
     if (body instanceof Readable) body.once('error', cut)
     limitReading(request, limits.readMs)
-    if (isMarshalled) void wholeOf(body).then((bytes) => stdin.end(marshalled(request, bytes)), cut)
+    if (isMarshalled) void wholeOf(body, BYTES_MAX).then((bytes) => stdin.end(marshalled(request, bytes)), cut)
     else if (body === undefined || body instanceof Uint8Array) stdin.end(body)
     else body.pipe(stdin)
   }
-}
-
-/** @throws Error when it does not arrive whole, or is too long */
-async function wholeOf(body: RuntimeRequest['body']): Promise<Uint8Array> {
-  if (body instanceof Uint8Array) return body
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of (body ?? []) as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength
-    if (bytes > BYTES_MAX) throw new Error('too long')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

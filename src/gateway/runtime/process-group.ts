@@ -6,7 +6,7 @@ import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 
-import { errorText } from '../../sdk/index.ts'
+import { errorText, killGroup } from '../../sdk/index.ts'
 import type { Reaper } from './reaper.ts'
 import { RuntimeFailure } from './runtime.ts'
 
@@ -18,6 +18,11 @@ export interface SpawnOptions {
   readonly reaper: Reaper
   /** The end of its group: when the process itself ends, or when its output has ended, too. */
   readonly until: 'exit' | 'close'
+}
+
+/** A command as the watchdogs split it: at spaces, no quoting. */
+export function wordsOf(command: string): readonly string[] {
+  return command.split(' ').filter((part) => part !== '')
 }
 
 /** @throws RuntimeFailure when it cannot be started at all; most reasons come as its `error` event, without a pid */
@@ -47,16 +52,6 @@ export function spawnProblem(error: Error, command: readonly string[], directory
   return file.includes('/')
     ? `could not be started: there is no ${file}`
     : `could not be started: there is no ${file} on the PATH`
-}
-
-/** The whole process group of a detached child: a shell's children too. */
-export function killGroup(pid: number | undefined, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, signal)
-  } catch {
-    // Nobody is left in it.
-  }
 }
 
 /** Asks a process to end, and makes it after `graceMs`. Resolves when it has ended. */

@@ -3,18 +3,18 @@
 
 import { Readable } from 'node:stream'
 
-import { formatDuration } from '../../sdk/index.ts'
+import { formatDuration, killGroup } from '../../sdk/index.ts'
+import { canonicalName, headerOf } from '../headers.ts'
 import type { FunctionSpec } from '../function-spec.ts'
-import { canonical, classicEnvironment, httpEnvironment } from './http-environment.ts'
+import { classicEnvironment, httpEnvironment } from './http-environment.ts'
 import { ProcessCall } from './process-call.ts'
-import { killGroup, onLines } from './process-group.ts'
+import { onLines } from './process-group.ts'
 import type { Reaper } from './reaper.ts'
 import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 import {
   CLASSIC_LIMITS,
   OF_WATCHDOG_LIMITS,
   durationHeader,
-  headerOf,
   humanSize,
   isOn,
   limitsOf,
@@ -175,7 +175,7 @@ export class ProcessRuntime implements FunctionRuntime {
   /** Only where the function asks for it: they may hold what is nobody's business. */
   #debugHeaders(direction: 'in' | 'out', headers: readonly string[]): void {
     for (let index = 0; index < headers.length; index += 2)
-      this.#options.log.watchdog(`[${direction}] ${canonical(headers[index] as string)}=[${headers[index + 1]}]`)
+      this.#options.log.watchdog(`[${direction}] ${canonicalName(headers[index] as string)}=[${headers[index + 1]}]`)
   }
 
   /** Of of-watchdog's modes. */

@@ -5,10 +5,8 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 
-import { Pool } from 'undici'
-
 import { ControlChannel } from './control-channel.ts'
-import { CONNECTIONS_MAX, HEADER_BYTES_MAX } from './http-function.ts'
+import { functionPool } from './function-pool.ts'
 import type { Launch } from './http-function.ts'
 import { spawnGroup, spawnProblem } from './process-group.ts'
 import { RuntimeFailure } from './runtime.ts'
@@ -36,14 +34,7 @@ export async function launchRunner(
   return {
     child,
     serving: inTime(channel.ready),
-    dispatcher: new Pool('http://function', {
-      socketPath,
-      connections: CONNECTIONS_MAX,
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxHeaderSize: HEADER_BYTES_MAX,
-    }),
+    dispatcher: functionPool('http://function', { socketPath }),
     pathOf: (path) => path,
     ping: (timeoutMs) => channel.ping(timeoutMs),
     problem: (error) => spawnProblem(error, command, directory),

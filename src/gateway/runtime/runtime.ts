@@ -2,6 +2,7 @@
 
 import type { Duplex, Readable } from 'node:stream'
 
+import { readWithin } from '../../sdk/index.ts'
 import type { FunctionSpec } from '../function-spec.ts'
 
 export interface RuntimeRequest {
@@ -14,6 +15,8 @@ export interface RuntimeRequest {
   readonly body: Readable | Uint8Array | undefined
   /** The caller asks to change to this protocol; a runtime that cannot answers as if it did not. */
   readonly upgrade?: string | undefined
+  /** Asks how it is, and is no line in the log. */
+  readonly isProbe?: boolean
   readonly timeoutMs: number
   /** Aborted when the caller leaves. */
   readonly signal: AbortSignal
@@ -29,11 +32,14 @@ export interface RuntimeAnswer {
   readonly socket?: Duplex
 }
 
-/** `unreachable`: the process is not there or went away. `timeout`: it did not answer in the time of the request. */
+/**
+ * `unreachable`: the process is not there or went away. `timeout`: it did not answer in the time of the request. `unready`: it
+ * says itself that it takes no calls.
+ */
 export class RuntimeFailure extends Error {
-  readonly kind: 'unreachable' | 'timeout'
+  readonly kind: 'unreachable' | 'timeout' | 'unready'
 
-  constructor(kind: 'unreachable' | 'timeout', message: string) {
+  constructor(kind: RuntimeFailure['kind'], message: string) {
     super(message)
     this.kind = kind
   }
@@ -77,4 +83,13 @@ export function functionEnvironment(spec: FunctionSpec, secretsDirectory?: strin
     OPENFAAS_NAMESPACE: spec.namespace,
     ...(secretsDirectory === undefined ? {} : { secret_mount_path: secretsDirectory }),
   }
+}
+
+/** The body of a request in one piece, empty where there is none. @throws Error when it does not arrive whole, or is longer */
+export async function wholeOf(body: RuntimeRequest['body'], bytesMax: number): Promise<Uint8Array> {
+  if (body instanceof Uint8Array) return body
+  if (body === undefined) return Buffer.alloc(0)
+  const whole = await readWithin(body as AsyncIterable<Buffer>, bytesMax)
+  if (whole === undefined) throw new Error(`more than ${bytesMax} bytes`)
+  return whole
 }

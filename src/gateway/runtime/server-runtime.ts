@@ -8,11 +8,12 @@ import type { ChildProcess } from 'node:child_process'
 import { Pool } from 'undici'
 
 import type { RuntimeSpec } from '../function-spec.ts'
-import { CONNECTIONS_MAX, HEADER_BYTES_MAX, HttpFunction } from './http-function.ts'
+import { functionPool } from './function-pool.ts'
+import { HttpFunction } from './http-function.ts'
 import type { Launch } from './http-function.ts'
 import { localPort } from './local-port.ts'
 import type { LocalPort } from './local-port.ts'
-import { spawnGroup, spawnProblem } from './process-group.ts'
+import { spawnGroup, spawnProblem, wordsOf } from './process-group.ts'
 import { RuntimeFailure, functionEnvironment } from './runtime.ts'
 import type { FunctionRuntime } from './runtime.ts'
 import type { StartOptions } from './start.ts'
@@ -43,7 +44,7 @@ export function serverRuntime(options: StartOptions, runtime: ServerSpec): Funct
 async function launch(options: StartOptions, runtime: ServerSpec): Promise<Launch> {
   const { spec, reaper, secretsDirectory } = options
   const { url, port } = await addressOf(options, runtime)
-  const command = runtime.command.split(' ').filter((part) => part !== '')
+  const command = wordsOf(runtime.command)
   const told = port === undefined ? {} : { PORT: `${port.port}`, port: `${port.port}`, upstream_url: url.href, http_upstream_url: url.href } // prettier-ignore
   let child: ChildProcess
   try {
@@ -59,14 +60,7 @@ async function launch(options: StartOptions, runtime: ServerSpec): Promise<Launc
     port?.[Symbol.dispose]()
     throw error
   }
-  const dispatcher = new Pool(url.origin, {
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxHeaderSize: HEADER_BYTES_MAX,
-    allowH2: false,
-  })
+  const dispatcher = functionPool(url.origin, { allowH2: false })
   return {
     child,
     serving: untilItAnswers(child, dispatcher, url, spec.envVars['ready_path'] ?? ''),

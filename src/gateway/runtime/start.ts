@@ -2,6 +2,7 @@
 
 import type { FunctionSpec } from '../function-spec.ts'
 import { nodeRuntime } from './node-runtime.ts'
+import { wordsOf } from './process-group.ts'
 import { ProcessRuntime } from './process-runtime.ts'
 import { pythonRuntime } from './python-runtime.ts'
 import type { Reaper } from './reaper.ts'
@@ -30,8 +31,7 @@ export function startRuntime(options: StartOptions): FunctionRuntime {
     case 'process':
       return new ProcessRuntime({
         ...options,
-        // As the watchdogs split it: no quoting.
-        command: runtime.command.split(' ').filter((part) => part !== ''),
+        command: wordsOf(runtime.command),
         directory: runtime.directory,
         mode: runtime.mode,
         env: functionEnvironment(options.spec, options.secretsDirectory),

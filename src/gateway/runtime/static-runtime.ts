@@ -6,8 +6,9 @@ import { open, realpath, stat } from 'node:fs/promises'
 import { basename, extname, join, sep } from 'node:path'
 import { Readable } from 'node:stream'
 
+import { headerOf } from '../headers.ts'
 import type { FunctionRuntime, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
-import { durationHeader, headerOf } from './watchdog.ts'
+import { durationHeader } from './watchdog.ts'
 
 const INDEX = 'index.html'
 const TYPES: Readonly<Record<string, string>> = {

@@ -2,13 +2,14 @@
 
 import { Pool } from 'undici'
 
+import { basicAuthorization, headerOf } from '../headers.ts'
 import type { FunctionSpec, RuntimeSpec } from '../function-spec.ts'
 import { forward } from './forward.ts'
-import { CONNECTIONS_MAX, HEADER_BYTES_MAX } from './http-function.ts'
+import { functionPool } from './function-pool.ts'
 import { RuntimeFailure } from './runtime.ts'
 import type { FunctionRuntime, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 import { pathBelow } from './upstream-path.ts'
-import { NO_LIMITS, headerOf, limitsOf } from './watchdog.ts'
+import { NO_LIMITS, limitsOf } from './watchdog.ts'
 import type { Limits } from './watchdog.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -24,19 +25,10 @@ export class UpstreamRuntime implements FunctionRuntime {
 
   constructor(spec: FunctionSpec, { url: text }: Extract<RuntimeSpec, { kind: 'upstream' }>) {
     const url = new URL(text)
-    this.#pool = new Pool(url.origin, {
-      connections: CONNECTIONS_MAX,
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxHeaderSize: HEADER_BYTES_MAX,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      allowH2: false,
-    })
+    this.#pool = functionPool(url.origin, { connectTimeout: CONNECT_TIMEOUT_MS, allowH2: false })
     this.#pathOf = pathBelow(url)
     this.#limits = limitsOf(spec.envVars, NO_LIMITS)
-    const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-    this.#authorization = credentials === ':' ? undefined : `Basic ${Buffer.from(credentials).toString('base64')}`
+    this.#authorization = basicAuthorization(url)
   }
 
   async warm(): Promise<boolean> {

@@ -1,6 +1,8 @@
 // What OpenFaaS's watchdogs read from a function's environment, and what they tell about a call.
 
 import { parseDuration } from '../../sdk/index.ts'
+import { durationMs } from '../environment.ts'
+import { headerOf } from '../headers.ts'
 import type { RuntimeRequest } from './runtime.ts'
 
 type Environment = Readonly<Record<string, string>>
@@ -25,15 +27,14 @@ export const NO_LIMITS: Limits = { execMs: 0, readMs: 0, writeMs: 0 }
 /** `exec_timeout`, `read_timeout` and `write_timeout`, each in Go's form or a bare number of seconds. */
 export function limitsOf(env: Environment, defaults: Limits): Limits {
   return {
-    execMs: durationMs(env['exec_timeout'], defaults.execMs),
-    readMs: durationMs(env['read_timeout'], defaults.readMs),
-    writeMs: durationMs(env['write_timeout'], defaults.writeMs),
+    execMs: limitOf(env['exec_timeout'], defaults.execMs),
+    readMs: limitOf(env['read_timeout'], defaults.readMs),
+    writeMs: limitOf(env['write_timeout'], defaults.writeMs),
   }
 }
 
-function durationMs(text: string | undefined, fallback: number): number {
-  if (text === undefined) return fallback
-  return parseDuration(/^\d+$/.test(text) ? `${text}s` : text) ?? fallback
+function limitOf(text: string | undefined, fallback: number): number {
+  return (text === undefined ? undefined : durationMs(text)) ?? fallback
 }
 
 /** A switch as the watchdogs read it: only `true` is on. */
@@ -63,15 +64,6 @@ export function execLimitOf({ headers }: RuntimeRequest, execMs: number): number
   if (execMs === 0 || headerOf(headers, 'accept')?.startsWith('text/event-stream') === true) return 0
   const asked = parseDuration(headerOf(headers, 'x-timeout') ?? '')
   return asked !== undefined && asked > 0 && asked < execMs ? asked : execMs
-}
-
-/** The first value of a header in a flat name, value list. */
-export function headerOf(headers: readonly string[], lowerCaseName: string): string | undefined {
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index] as string
-    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) return headers[index + 1]
-  }
-  return undefined
 }
 
 /** Seconds as the watchdogs write them, six decimals. */

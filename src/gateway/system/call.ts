@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../sdk/index.ts'
 import type { Deployments } from '../deployments.ts'
 import type { Functions } from '../functions.ts'
+import { fullName } from '../http.ts'
 import type { Credentials } from '../http.ts'
 import type { LogBook } from '../log-book.ts'
 import type { GatewayMetrics } from '../metrics.ts'
@@ -41,6 +42,6 @@ export function namespaceOf({ query, namespace }: Pick<SystemCall, 'query' | 'na
 }
 
 /** `name.namespace`: as it is in the path, else with the namespace of the query or the default one. */
-export function fullNameOf(call: Pick<SystemCall, 'query' | 'namespace'>, name: string, namespace = ''): string {
-  return name.includes('.') ? name : `${name}.${namespace || namespaceOf(call)}`
+export function fullNameAsked(call: Pick<SystemCall, 'query' | 'namespace'>, name: string, namespace = ''): string {
+  return fullName(name, namespace || namespaceOf(call))
 }

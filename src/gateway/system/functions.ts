@@ -1,7 +1,8 @@
 // `/system/functions`, `/system/function/…` and `/system/scale-function/…` (OpenFaaS contract, function objects).
 
+import { fullNameOf } from '../function-spec.ts'
 import { sendEmpty, sendJson } from '../http.ts'
-import { fullNameOf, namespaceOf } from './call.ts'
+import { fullNameAsked, namespaceOf } from './call.ts'
 import type { SystemCall } from './call.ts'
 import { readDeployment } from './deployment.ts'
 import type { Deployment } from './deployment.ts'
@@ -32,7 +33,7 @@ export async function updateFunction(call: SystemCall): Promise<void> {
   const deployment = await deploymentOf(call)
   await call.deployments.update(deployment)
   // Whoever calls it next is answered by what they have deployed.
-  await call.functions.serving(`${deployment.name}.${deployment.namespace}`)
+  await call.functions.serving(fullNameOf(deployment))
   sendEmpty(call.response, 202)
 }
 
@@ -40,7 +41,7 @@ export async function removeFunction(call: SystemCall): Promise<void> {
   const fields = await readFields(call.request, BODY_BYTES_MAX)
   const name = fields.text('functionName')
   if (name === '') throw new Refused(400, 'functionName: is required')
-  const fullName = fullNameOf(call, name, fields.text('namespace'))
+  const fullName = fullNameAsked(call, name, fields.text('namespace'))
   await call.deployments.remove(fullName)
   call.usage.forget(fullName)
   sendEmpty(call.response, 202)
@@ -48,7 +49,7 @@ export async function removeFunction(call: SystemCall): Promise<void> {
 
 export async function describeFunction(call: SystemCall): Promise<void> {
   const { functions, usage, query, response } = call
-  const found = functions.find(fullNameOf(call, call.name))
+  const found = functions.find(fullNameAsked(call, call.name))
   if (found === undefined) return sendEmpty(response, 404)
   const isMeasured = ['1', 'true'].includes(query.get('usage') ?? '')
   const measured = isMeasured ? { usage: await usage.measure(found.fullName, found.replicas.pids) } : {}
@@ -61,8 +62,8 @@ export async function scaleFunction(call: SystemCall): Promise<void> {
   const said = fields.text('serviceName')
   const replicas = fields.integer('replicas')
   if (replicas === undefined) throw new Refused(400, 'replicas: is required')
-  const fullName = fullNameOf(call, call.name, fields.text('namespace'))
-  if (said !== '' && fullNameOf(call, said, fields.text('namespace')) !== fullName)
+  const fullName = fullNameAsked(call, call.name, fields.text('namespace'))
+  if (said !== '' && fullNameAsked(call, said, fields.text('namespace')) !== fullName)
     throw new Refused(400, `serviceName: (${said}) is not the function of the path`)
   await call.deployments.scale(fullName, replicas)
   sendEmpty(call.response, 202)

@@ -3,9 +3,10 @@
 
 import type { ServerResponse } from 'node:http'
 
+import { fullNameOf } from '../function-spec.ts'
 import { timestampOf } from '../log-book.ts'
 import type { LogBook, LogLine } from '../log-book.ts'
-import { fullNameOf } from './call.ts'
+import { fullNameAsked } from './call.ts'
 import type { SystemCall } from './call.ts'
 import { Refused } from './refused.ts'
 
@@ -33,7 +34,7 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 export async function logs(call: SystemCall): Promise<void> {
   const { response, logBook, functions, clock, writeTimeoutMs } = call
   const query = readQuery(call)
-  const fullName = `${query.name}.${query.namespace}`
+  const fullName = fullNameOf(query)
   if (!logBook.has(fullName) && functions.find(fullName) === undefined)
     throw new Refused(500, 'function log request failed')
   response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
@@ -49,7 +50,10 @@ export async function logs(call: SystemCall): Promise<void> {
 function readQuery(call: SystemCall): LogQuery {
   const last = (name: string): string => call.query.getAll(name).at(-1) ?? ''
   const [tailText, sinceText] = [last('tail'), last('since')]
-  const fullName = fullNameOf({ ...call, query: new URLSearchParams({ namespace: last('namespace') }) }, last('name'))
+  const fullName = fullNameAsked(
+    { ...call, query: new URLSearchParams({ namespace: last('namespace') }) },
+    last('name'),
+  )
   const dot = fullName.lastIndexOf('.')
   const tail = tailText === '' ? 0 : /^[+-]?\d{1,9}$/.test(tailText) ? Number(tailText) : undefined
   const sinceMs = sinceText === '' ? undefined : RFC3339.test(sinceText) ? Date.parse(sinceText) : NaN
@@ -76,7 +80,7 @@ class LogWriter {
     this.#response = response
     this.#book = book
     this.#query = query
-    this.#fullName = `${query.name}.${query.namespace}`
+    this.#fullName = fullNameOf(query)
   }
 
   /** Lets `run` resolve with what it is about to send. */

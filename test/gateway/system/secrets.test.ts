@@ -1,17 +1,21 @@
 // `/system/secrets`: what comes in never goes out, but to the functions that ask for it (OpenFaaS contract, secrets).
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-import { processFunction, startRig } from '../rig.ts'
-import type { Rig } from '../rig.ts'
+import { processFunction, startRig, until } from '../rig.ts'
+import type { Answer, Rig } from '../rig.ts'
 import { apiOf } from './api.ts'
+import type { Api } from './api.ts'
 
 const SHOP = { name: 'shop', labels: { openfaas: '1' } }
 /** Answers with the names and the contents of its secrets. */
 const SHOW = { image: 'show:1', envProcess: './processes/secrets.sh' }
+
+/** The same, once the file exists that the query names. */
+const HELD = { image: 'show:1', envProcess: './processes/held-secrets.sh' }
 
 /** Permission bits and content of every file below, by path. */
 function filesBelow(folder: string): Record<string, string> {
@@ -172,7 +176,51 @@ describe('a function', () => {
     expect(filesBelow(folder)).toEqual({ key: '600 v1' })
     expect((statSync(folder).mode & 0o777).toString(8)).toBe('700')
     await api.delete('/system/functions', { functionName: 'env' })
-    expect(existsSync(folder)).toBe(false)
+    await until('it is gone', () => !existsSync(folder))
+  })
+
+  const CHANGES: readonly (readonly [what: string, change: (api: Api) => Promise<Answer>, then: string])[] = [
+    [
+      'a deployment that takes some away',
+      (api) => api.put('/system/functions', { service: 'show', ...HELD, secrets: ['one'] }),
+      'one=one-v2\n',
+    ],
+    ['a deployment that takes all away', (api) => api.put('/system/functions', { service: 'show', ...HELD }), 'none\n'],
+    [
+      'its removal',
+      (api) => api.delete('/system/functions', { functionName: 'show' }),
+      'No endpoints available for: show.\n',
+    ],
+  ]
+
+  test.each(CHANGES)('keeps them for the calls that run, after %s', async (_, change, then) => {
+    await using rig = await startRig([])
+    const api = apiOf(rig)
+    for (const name of ['one', 'two']) await api.post('/system/secrets', { name, value: `${name}-v1` })
+    await api.post('/system/functions', { service: 'show', ...HELD, secrets: ['one', 'two'] })
+    const go = join(rig.directory, 'go')
+    const running = rig.call(`/function/show?${go}`)
+    await until('it runs', () => rig.log.requests.includes('Forking fprocess.'))
+    expect((await change(api)).status).toBe(202)
+    // Whoever has it sees that it is another one now.
+    await api.put('/system/secrets', { name: 'one', value: 'one-v2' })
+    writeFileSync(go, '')
+    expect((await running).text).toBe('one=one-v2\ntwo=two-v1\n')
+    expect((await rig.call(`/function/show?${go}`)).text).toBe(then)
+  })
+
+  test('deployed again as it is keeps its folder, and there is one', async () => {
+    await using rig = await startRig([])
+    const api = apiOf(rig)
+    await api.post('/system/secrets', { name: 'key', value: 'v1' })
+    const deployment = { service: 'env', image: 'x', envProcess: 'env', secrets: ['key'] }
+    await api.post('/system/functions', deployment)
+    const folder = /^secret_mount_path=(.+)$/m.exec(await shown(rig, 'env'))?.[1] ?? ''
+    await api.put('/system/functions', deployment)
+    expect(filesBelow(join(folder, '..'))).toEqual({ [join(basename(folder), 'key')]: '600 v1' })
+    await api.put('/system/functions', { ...deployment, envVars: { CHANGED: 'yes' } })
+    await until('the first one is gone', () => !existsSync(folder))
+    expect(Object.values(filesBelow(join(folder, '..')))).toEqual(['600 v1'])
   })
 
   test("has those of its namespace, not another's", async () => {

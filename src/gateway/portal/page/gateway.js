@@ -111,6 +111,21 @@ export async function* followLogs({ name, namespace }, options, signal) {
 }
 
 /**
+ * Takes an async call out of the queue, or ends it where it runs.
+ * @param {string} id
+ * @returns {Promise<boolean>} false: it is neither queued nor running
+ */
+export async function cancelCall(id) {
+  try {
+    await ask(`async-function/${encodeURIComponent(id)}`, { method: 'DELETE' })
+    return true
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return false
+    throw error
+  }
+}
+
+/**
  * Where calls of a function go. @param {{ name: string, namespace: string }} shown @param {boolean} [isAsync]
  */
 export function functionUrl({ name, namespace }, isAsync = false) {

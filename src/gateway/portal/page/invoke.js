@@ -1,6 +1,7 @@
 // Invokes a function with what the form says and reports what came back.
 
 import { AnswerView } from './answer.js'
+import { AsyncCallList } from './calls.js'
 import { byId, make, messageOf } from './dom.js'
 import { functionUrl } from './gateway.js'
 import { duration, parseHeaders, size } from './text.js'
@@ -9,11 +10,14 @@ import { duration, parseHeaders, size } from './text.js'
 
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const BODILESS = new Set(['GET', 'HEAD'])
+/** Parts of the platform that say in the log why they answer. */
+const LOGGED = new Set(['proxy', 'of-watchdog'])
 const FIELDS = ['method', 'path', 'query', 'body', 'contentType', 'headers', 'callback']
 
 export class Invocation {
   #form = /** @type {HTMLFormElement} */ (byId('invoke'))
   #answer = new AnswerView()
+  #asyncCalls = new AsyncCallList()
   #stop = byId('stop')
   /** @type {FunctionStatus | undefined} */
   #shown
@@ -50,6 +54,7 @@ export class Invocation {
     this.#field('file').value = ''
     byId('answer').hidden = true
     this.#answer.clear()
+    this.#asyncCalls.open(shown)
     this.#adapt()
   }
 
@@ -119,7 +124,10 @@ export class Invocation {
     try {
       const request = this.#request()
       this.#sayDropped(request.headers)
+      const isAsync = this.#field('async').checked
+      const shown = /** @type {FunctionStatus} */ (this.#shown)
       const response = await fetch(request, { signal: running.signal })
+      if (isAsync && response.status === 202) this.#queued(shown, request, response)
       await this.#show(response, startedAt, isCurrent)
     } catch (error) {
       if (isCurrent()) this.#outcome('bad', 'No answer', [messageOf(error), duration(performance.now() - startedAt)])
@@ -151,14 +159,24 @@ export class Invocation {
     const { bytes, isCut, problem } = await this.#read(response)
     if (!isCurrent()) return
     this.#outcome(kind, title, [elapsed(), size(bytes.byteLength), ...factsOf(headers)])
+    // Of the platform's own answers only a 502 does not say so.
+    if (status === 502 || LOGGED.has(headers.get('x-openfaas-internal') ?? ''))
+      this.#answer.note('The reason stands in the log of the function: see the tab Logs.')
     if (isCut) this.#answer.note(`Reading was ended after ${size(ANSWER_BYTES_MAX)}.`)
     if (problem !== undefined) this.#answer.note(`The answer broke off: ${problem}`)
-    if (status === 202 && this.#field('async').checked)
-      this.#answer.note(
-        `Queued as call ${headers.get('x-call-id') ?? ''}. Its answer goes to the callback URL, if any.`,
-      )
     this.#answer.whole(headers, bytes, `${this.#shown?.name ?? 'function'}-answer`)
     byId('answer').scrollIntoView({ block: 'nearest' })
+  }
+
+  /** @param {FunctionStatus} shown @param {Request} request @param {Response} response */
+  #queued(shown, request, response) {
+    // An id of the caller's own is not repeated.
+    const id = response.headers.get('x-call-id') ?? request.headers.get('x-call-id') ?? ''
+    this.#asyncCalls.add(shown, id)
+    const callback = request.headers.get('x-callback-url')
+    const answer =
+      callback === null ? 'Its answer goes nowhere: no callback URL was given.' : `Its answer goes to ${callback}`
+    this.#answer.note(`Queued as call ${id}. ${answer}`)
   }
 
   /** @param {Response} response */

@@ -1,0 +1,33 @@
+// Headers as flat name, value lists, the form in which they pass through the gateway: looking one up, names as Go writes them,
+// credentials of a URL. Used by the routes and by every kind of runtime.
+
+/** The first value, as Go's Header.Get. @param name in lower case */
+export function headerOf(headers: readonly string[], name: string): string | undefined {
+  for (let index = 0; index < headers.length; index += 2) {
+    const found = headers[index] as string
+    if (found.length === name.length && found.toLowerCase() === name) return headers[index + 1]
+  }
+  return undefined
+}
+
+/** @param names in lower case */
+export function withoutHeaders(headers: readonly string[], names: ReadonlySet<string>): string[] {
+  const left: string[] = []
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string
+    if (!names.has(name.toLowerCase())) left.push(name, headers[index + 1] as string)
+  }
+  return left
+}
+
+/** As Go writes header names, and looks them up: `X-My-Header`. */
+export function canonicalName(name: string): string {
+  return name.toLowerCase().replace(/(^|-)[a-z]/g, (first) => first.toUpperCase())
+}
+
+/** The value of `Authorization` for a URL with a user or a password; undefined for one with neither. @throws URIError */
+export function basicAuthorization({ username, password }: URL): string | undefined {
+  if (username === '' && password === '') return undefined
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return `Basic ${Buffer.from(credentials).toString('base64')}`
+}
