@@ -3,6 +3,9 @@
 
 import { Option } from 'commander'
 
+/** Where `gateway` keeps its state by default. */
+export const GATEWAY_STATE_DIR = '.connector-hub/gateway'
+
 interface Setting {
   /** What is to be given; absent: it is on when it is there. */
   readonly value?: string
@@ -36,7 +39,14 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   async_body_max: { value: 'size', meaning: 'largest body of an async call; default: 1MiB' },
   async_check_function: { meaning: 'an async call of a function that is not there is a 404' },
   async_callback_timeout: { value: 'duration', meaning: 'for a callback; default: 60s' },
-  async_drain_timeout: { value: 'duration', meaning: 'at the end, for async calls to end; default: 10s' },
+  async_dead_letters_max: {
+    value: 'size',
+    meaning: 'kept of what no retry could deliver, the newest; default: 256MiB',
+  },
+  async_drain_timeout: {
+    value: 'duration',
+    meaning: 'at the end, for async calls to end; default: as --drain-timeout',
+  },
 }
 
 const HEADING = 'Options that are also variables of the environment, with _ for - (upstream_timeout=30s):'

@@ -14,7 +14,9 @@ export function connectorHoldUps({ gatewayReachable, connectors }: OpenWork, con
       ? [`this hub does not run ${connector}`]
       : status.state === 'active'
         ? []
-        : [`${connector} is paused: ${status.state}${status.problem === undefined ? '' : `, ${status.problem}`}`]
+        : status.state === 'standby'
+          ? [`${connector} stands by: ${status.leader?.holder ?? 'nobody'} has the turn`]
+          : [`${connector} is paused: ${status.state}${status.problem === undefined ? '' : `, ${status.problem}`}`]
   return gatewayReachable ? own : [...own, 'everything is paused: the gateway cannot be reached']
 }
 

@@ -13,11 +13,12 @@ import { instanceNamed, wiringOptions } from '../hub/options.ts'
 import { openTools } from '../hub/tools.ts'
 import { HubError, systemClock } from '../sdk/index.ts'
 import type { LetterBox } from '../sdk/index.ts'
+import { GATEWAY_STATE_DIR } from './gateway-flags.ts'
 import { dateOf } from './numbers.ts'
 import { paint, printable, sentence } from './output.ts'
 import type { Output } from './output.ts'
 import { personLog } from './person-log.ts'
-import { configOf, functionsOfGateway } from './commands/sources.ts'
+import { configOf, functionsNow } from './commands/sources.ts'
 
 /** Of every command about dead letters. */
 export interface PlaceOptions {
@@ -48,9 +49,6 @@ export interface OpenBox extends AsyncDisposable {
   readonly elsewhere: readonly string[]
 }
 
-/** Where `gateway` keeps its state by default. */
-export const GATEWAY_STATE_DIR = '.connector-hub/gateway'
-
 /** Says on standard error what reading changes. @throws HubError HUB_STATE_UNUSABLE, HUB_USAGE, of the configuration, of the broker */
 export async function openBox(
   options: PlaceOptions,
@@ -61,7 +59,7 @@ export async function openBox(
   const { broker, place = [] } = options
   const config = await configOf(options, env, () => (broker === undefined ? [] : [broker]))
   let wiring: Promise<Wiring> | undefined
-  const askWiring = (): Promise<Wiring> => (wiring ??= functionsOfGateway(config).then(({ snapshot }) => buildWiring(snapshot, wiringOptions(config)))) // prettier-ignore
+  const askWiring = (): Promise<Wiring> => (wiring ??= functionsNow(config, env).then(({ snapshot }) => buildWiring(snapshot, wiringOptions(config)))) // prettier-ignore
   if (options.async === true) {
     if (broker !== undefined || place.length > 0) throw new HubError('HUB_USAGE', 'async calls are kept by the gateway, not by a broker', { hint: 'Leave out --broker and --place.' }) // prettier-ignore
     const path = join(options.stateDir ?? GATEWAY_STATE_DIR, 'async-dead-letters.db')

@@ -15,7 +15,7 @@ import type { LintOptions, PlanOptions } from './commands/plan.ts'
 import type { RunOptions } from './commands/run.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { SHELLS } from './completion.ts'
-import { settingOptions } from './gateway-flags.ts'
+import { GATEWAY_STATE_DIR, settingOptions } from './gateway-flags.ts'
 import type { CronNextOptions } from './commands/cron-next.ts'
 import type { ChoiceOptions, PlaceOptions } from './letter-places.ts'
 import { EXIT, errorLine, exitCode } from './output.ts'
@@ -23,9 +23,10 @@ import type { Output } from './output.ts'
 
 /** Of every command that reads the wiring. */
 const CONFIG = new Option('-c, --config <file>', 'hub.yaml')
-const STACK = new Option('--stack <files...>', 'read the functions from stack files instead of a gateway')
+const STACK = new Option('--stack <files...>', 'read the functions from stack files instead of a gateway or a cluster')
 const STRICT = new Option('--strict', 'end with 1 for warnings, too')
 const GATEWAY = new Option('--gateway <url>', 'list the functions of this gateway')
+const KUBERNETES = new Option('--kubernetes', 'list the functions of the cluster; with --gateway, compare both')
 /** Of the commands that run functions. */
 const FILTER = new Option('--filter <glob>', 'only functions with such names; * stands for anything')
 const REGEX = new Option('--regex <expression>', 'only functions whose names match')
@@ -60,6 +61,21 @@ export async function execute(args: readonly string[], output: Output, env: Node
     })
 
   program
+    .command('scaler')
+    .description('tell KEDA how much waits for each connector, until told to stop; consumes nothing')
+    .argument(
+      '[connectors...]',
+      'instances of the configuration, or connector types configured by the environment alone',
+    )
+    .addOption(CONFIG)
+    .option('--json', 'log lines as JSON objects, whatever log.format says')
+    .addHelpText('after', '\nExample:\n  connector-hub scaler -c hub.yaml')
+    .action(async (names: string[], options: RunOptions) => {
+      const { scaler } = await import('./commands/scaler.ts')
+      code = await scaler(names, options, output, env)
+    })
+
+  program
     .command('dev')
     .description('run the functions of a stack file, embedded brokers and the hub in one process')
     .argument('[stack]', 'stack file; default: stack.yaml here')
@@ -86,9 +102,9 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port; 0: any free one', '8080')
     .option('--metrics-port <n>', 'port of /metrics alone (default: 8082; with --port 0 any free one)')
-    .option('--state-dir <dir>', 'where deployments, secrets and async calls are kept', '.connector-hub/gateway')
+    .option('--state-dir <dir>', 'where deployments, secrets and async calls are kept', GATEWAY_STATE_DIR)
     .option('--secrets-dir <dir>', 'where functions find secrets, too, if it can be written', '/var/openfaas/secrets')
-    .option('--drain-timeout <duration>', 'at the end, for running calls to end', '25s')
+    .option('--drain-timeout <duration>', 'at the end, for all running calls to end', '25s')
     .option('--no-access-log', 'print no line for each call')
     .option('--json', 'one JSON object a line')
   for (const option of settingOptions()) gatewayCommand.addOption(option)
@@ -110,6 +126,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
+    .addOption(KUBERNETES)
     .option('--against <plan.json>', 'print only what is different from a plan that --json wrote earlier')
     .addOption(STRICT)
     .option('--json', 'one JSON document')
@@ -129,6 +146,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
+    .addOption(KUBERNETES)
     .option('--count <n>', 'end after so many events')
     .option('--for <duration>', 'end after this time', '30s')
     .option('--json', 'one JSON object a line')
@@ -158,6 +176,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
+    .addOption(KUBERNETES)
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
@@ -210,6 +229,7 @@ export async function execute(args: readonly string[], output: Output, env: Node
     .addOption(CONFIG)
     .addOption(STACK)
     .addOption(GATEWAY)
+    .addOption(KUBERNETES)
     .option('--timeout <duration>', 'how long the gateway and each broker may take', '20s')
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  connector-hub doctor -c hub.yaml')

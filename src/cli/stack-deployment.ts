@@ -1,12 +1,12 @@
 // Keeps a gateway at what stack files say, while they change. Takes away only what it has deployed itself. Used by `dev` and
 // `gateway`; the code of a function is watched by the gateway.
 
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 
 import { StackWatcher, readStackFile } from '../discovery/index.ts'
 import type { DiscoveryEvents, FunctionWatcher, StackFunction } from '../discovery/index.ts'
+import { fullNameOf } from '../gateway/function-spec.ts'
 import type { FunctionSpec, Gateway } from '../gateway/gateway.ts'
 import type { Images } from '../gateway/images.ts'
 import { isSecretName } from '../gateway/secret-store.ts'
@@ -15,6 +15,7 @@ import type { FunctionChoice } from './function-choice.ts'
 import { errorLine } from './output.ts'
 import type { Output } from './output.ts'
 import { personLog } from './person-log.ts'
+import { SecretFiles } from './secret-files.ts'
 
 export interface StackDeploymentOptions {
   readonly gateway: Gateway
@@ -32,9 +33,13 @@ export class StackDeployment {
   readonly #options: StackDeploymentOptions
   readonly #deployed = new Map<string, FunctionSpec>()
   readonly #said = new Set<string>()
+  readonly #secretFiles: SecretFiles
+  /** What the gateway has of them from their files, by full name: it may be replaced by what they say now. */
+  readonly #provided = new Map<string, Uint8Array>()
 
   constructor(options: StackDeploymentOptions) {
     this.#options = options
+    this.#secretFiles = new SecretFiles(options.paths, systemClock)
   }
 
   /** Of the files that run here. */
@@ -55,23 +60,26 @@ export class StackDeployment {
     const { paths, env, namespace, choice, output } = this.#options
     const watcher = new StackWatcher({ paths, env, namespace, clock: systemClock, events })
     let order = Promise.resolve()
+    const inOrder = (work: () => Promise<void>): void => {
+      order = order.then(work).catch((error: unknown) => output.warn(errorLine(error, output.warnColor)))
+    }
     return {
       start: (onSnapshot) => {
         watcher.start((snapshot) => {
           const functions = snapshot.functions.filter(({ name }) => choice(name))
-          order = order
-            .then(async () => {
-              const removeOthers = await this.#deploy(functions)
-              onSnapshot({ ...snapshot, functions })
-              await removeOthers()
-            })
-            .catch((error: unknown) => output.warn(errorLine(error, output.warnColor)))
+          inOrder(async () => {
+            const removeOthers = await this.#deploy(functions)
+            onSnapshot({ ...snapshot, functions })
+            await removeOthers()
+          })
         })
+        if (follow) this.#secretFiles.follow(() => inOrder(() => this.#provideSecrets()))
         // It has read.
-        if (!follow) void watcher.close()
+        else void watcher.close()
       },
       status: () => watcher.status(),
       close: async () => {
+        this.#secretFiles[Symbol.dispose]()
         await watcher.close()
         await order
       },
@@ -85,7 +93,7 @@ export class StackDeployment {
     for (const problem of [...problems, ...withoutEffect(functions)]) this.#warn(problem)
     const wanted = new Set<string>()
     for (const spec of specs) {
-      const fullName = `${spec.name}.${spec.namespace}`
+      const fullName = fullNameOf(spec)
       wanted.add(fullName)
       await gateway.provideNamespace(spec.namespace)
       for (const secret of spec.secrets) await this.#provideSecret(spec, secret)
@@ -103,30 +111,39 @@ export class StackDeployment {
     }
   }
 
-  /** From `.secrets` beside the stack file, where faas-cli local-run has them. */
+  async #provideSecrets(): Promise<void> {
+    for (const spec of this.#deployed.values())
+      for (const secret of spec.secrets) await this.#provideSecret(spec, secret)
+  }
+
+  /** From `.secrets` beside the stack file. */
   async #provideSecret({ name, namespace }: FunctionSpec, secret: string): Promise<void> {
-    const { gateway, paths } = this.#options
+    const { gateway } = this.#options
     if (!isSecretName(secret)) {
       this.#warn(
         `secret ${secret} of ${name} is not made: it is no name of a secret, which has lower-case letters, digits, "-" and "."`,
       )
       return
     }
-    const files = paths.map((path) => join(dirname(resolve(path)), '.secrets', secret))
-    const file = files.find((path) => existsSync(path))
+    const file = this.#secretFiles.find(secret)
     if (file === undefined) {
       if (!gateway.hasSecret(namespace, secret))
         this.#warn(
-          `secret ${secret} of ${name} is missing: write it to ${files[0]}, or make it with faas-cli secret create`,
+          `secret ${secret} of ${name} is missing: write it to ${this.#secretFiles.placeOf(secret)}, or make it with faas-cli secret create`,
         )
       return
     }
     const value = this.#contentOf(file)
     if (value === undefined) return
-    if ((await gateway.provideSecret(namespace, secret, value)) === 'different')
+    const fullName = `${secret}.${namespace}`
+    const provided = await gateway.provideSecret(namespace, secret, value, this.#provided.get(fullName))
+    if (provided !== 'different') this.#provided.set(fullName, value)
+    else
       this.#warn(
         `secret ${secret} of namespace ${namespace} stays what the gateway has kept, which is not what ${file} says: change it with faas-cli secret update`,
       )
+    if (provided === 'changed')
+      personLog(this.#options.output).info('', `secret ${secret} of namespace ${namespace} is now what ${file} says`)
   }
 
   #contentOf(file: string): Uint8Array | undefined {

@@ -17,6 +17,7 @@ const EXAMPLES: Readonly<Record<string, () => Expected>> = {
   run: () => ({ says: /Wired \d triggers of 3 functions/, endless: true }),
   dev: () => ({ says: /Wired 4 triggers of 4 functions/, endless: true, more: '--port 0' }),
   gateway: () => ({ says: /gateway +http:\/\/127\.0\.0\.1:\d+/, endless: true, more: '--port 0' }),
+  scaler: () => ({ says: /KEDA is answered at \S+:\d+/, endless: true }),
   plan: () => ({ says: /sensors\/#\s+thermometer/ }),
   'dry-run': () => ({ says: /thermometer\S* +yes {2}topic sensors\/#/, more: '--count 1', meanwhile: () => world.publish('sensors/1/temp', '21.5') }), // prettier-ignore
   explain: () => ({ says: /thermometer\S* +yes {2}topic sensors\/#/ }),

@@ -21,6 +21,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   backoff: 'full',
   ack_wait: '5s',
   async_body_max: '2MiB',
+  async_dead_letters_max: '8MiB',
   async_callback_timeout: '3s',
   async_drain_timeout: '3s',
 }

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path'
 
 import { afterAll, expect, test } from 'vitest'
 
+import { connectorHoldUps } from '../../src/cli/hold-ups.ts'
 import { Gateway, LOOPBACK, startHub, until } from '../hub/rig.ts'
 import { cli } from './cli.ts'
 import type { Ended } from './cli.ts'
@@ -90,4 +91,15 @@ test('an event comes from a file, and options count before it', async () => {
     expect([text, code, stderr]).toEqual([text, 2, expect.stringContaining(line)])
   }
   expect((await cli([...from, join(folder, 'none.json')])).stderr).toContain('ENOENT')
+})
+
+test('a replica whose turn it is not', () => {
+  const status = { connector: 'cron', since: 0, problem: undefined, subscriptions: 1, unsettled: 0 }
+  const leader = { holder: 'pod-2_1f0c', epoch: 3, isOurs: false }
+  const open = {
+    gatewayReachable: true,
+    connectors: [{ ...status, state: 'standby', leader }],
+    deliveries: [],
+  } as const
+  expect(connectorHoldUps(open, 'cron')).toEqual(['cron stands by: pod-2_1f0c has the turn'])
 })

@@ -49,7 +49,9 @@ test('dev runs the connectors of a configuration, those with an embedded broker 
   writeFileSync(config, `gateway: { url: "http://127.0.0.1:1" }\nstateDir: ${join(folder, 'production')}\nconnectors:\n  hooks: { type: webhook, listen: { port: ${port} }, hooks: [{ name: github, scheme: none, eventHeader: X-Event }] }\n  mq: { type: mqtt, url: "mqtt://broker.invalid:1883" }\n`) // prettier-ignore
   await using dev = new CliProcess(['dev', STACK, '-c', config, '--port', '0', '--json'])
   const { addresses } = (await said(dev, 'started')) as { addresses: Record<string, string> }
-  expect(Object.keys(addresses)).toEqual(['gateway', 'mq', 'hub'])
+  expect(Object.keys(addresses)).toEqual(['gateway', 'portal', 'mq', 'hub'])
+  expect(addresses['portal']).toBe(`${addresses['gateway']}/ui/`)
+  expect((await fetch(String(addresses['portal']))).headers.get('content-type')).toBe('text/html; charset=utf-8')
   expect(await said(dev, 'wired')).toMatchObject({ functions: 1, instances: [{ name: 'hooks' }, { name: 'mq' }] })
   await vi.waitFor(
     async () => {

@@ -131,6 +131,14 @@ describe('gateway --stack', () => {
     expect([await call(url, 'say'), await names(url)]).toEqual(['200 one', ['say']])
   })
 
+  test('without --stack reads none, and names the one that is there', async () => {
+    using project = new Project({ 'stack.yml': 'functions:\n  kept: { fprocess: cat, handler: . }\n' })
+    await using gateway = project.start('gateway')
+    const url = await addressOf(gateway)
+    expect(await names(url)).toEqual([])
+    await gateway.says(/stack\.yml of this folder is not read: --stack stack\.yml runs its functions/)
+  })
+
   test('gives functions their secrets from .secrets, and says which are missing or others', async () => {
     const stack =
       'functions:\n  tell:\n    fprocess: sh tell.sh\n    handler: .\n    secrets: [api-key, other, odd, ../up]\n'
@@ -164,6 +172,29 @@ describe('gateway --stack', () => {
     )
     expect(await call(url, 'tell')).toBe('200 first value')
     expect(gateway.stdout + gateway.stderr).not.toMatch(/first value|second value/)
+  })
+
+  test('follows the files of secrets: one that comes, one that changes, and not one that a client has changed', async () => {
+    using project = new Project({
+      'stack.yaml': 'functions:\n  tell:\n    fprocess: sh tell.sh\n    handler: .\n    secrets: [api-key]\n',
+      'tell.sh': 'cat "$secret_mount_path/api-key" 2>/dev/null || echo none\n',
+    })
+    await using gateway = project.start('gateway', '--stack', 'stack.yaml')
+    const url = await addressOf(gateway)
+    await gateway.says(/secret api-key of tell is missing/)
+    expect(await call(url, 'tell')).toBe('200 none')
+    const poll = { timeout: 60_000 }
+    project.write('.secrets/api-key', 'first value')
+    await expect.poll(() => call(url, 'tell'), poll).toBe('200 first value')
+    project.write('.secrets/api-key', 'another value')
+    await gateway.says(/secret api-key of namespace openfaas-fn is now what .*\/\.secrets\/api-key says/)
+    expect(await call(url, 'tell')).toBe('200 another value')
+    const body = JSON.stringify({ name: 'api-key', value: "a client's" })
+    expect((await fetch(`${url}/system/secrets`, { method: 'PUT', body })).status).toBe(202)
+    project.write('.secrets/api-key', 'a third value')
+    await gateway.says(/secret api-key of namespace openfaas-fn stays what the gateway has kept/)
+    expect(await call(url, 'tell')).toBe("200 a client's")
+    expect(gateway.stdout + gateway.stderr).not.toMatch(/first value|another value|third value|client's/)
   })
 
   test('shows what a stack file says, and says once what has no effect without containers', async () => {

@@ -135,7 +135,7 @@ export class World implements AsyncDisposable {
       JSON.stringify({ provider: { name: 'openfaas' }, functions: Object.fromEntries(functions) }),
     )
     const mqtt = { type: 'mqtt', ...broker.config, clientId: 'of-hub-yaml' }
-    this.file('hub.yaml', JSON.stringify({ gateway: { url: gateway.url }, admin: { port: 0 }, connectors: { cron: { type: 'cron' }, mqtt } })) // prettier-ignore
+    this.file('hub.yaml', JSON.stringify({ gateway: { url: gateway.url }, admin: { port: 0 }, scaler: { port: 0 }, connectors: { cron: { type: 'cron' }, mqtt } })) // prettier-ignore
     this.file('event.json', JSON.stringify({ connector: 'mqtt', topic: 'sensors/1/temp', body: Buffer.from('21.5').toString('base64') })) // prettier-ignore
   }
 

@@ -55,7 +55,16 @@ export async function listLetters(
     output.write(`\n${counted(count, 'dead letter')}${count > letters.length ? `, the oldest ${letters.length} shown; --limit shows more` : ''}\n`) // prettier-ignore
   }
   for (const name of elsewhere) output.write(`${name} keeps its dead letters at its broker: --broker ${name}\n`)
+  const sink = options.broker === undefined && options.async !== true ? sinkText(open.config) : undefined
+  if (sink !== undefined) output.write(`${printable(sink)}\n`)
   return EXIT.ok
+}
+
+/** Where new ones go instead of the store. */
+function sinkText({ settings: { deadLetters }, letterKeeper }: HubConfig): string | undefined {
+  if (deadLetters.function !== undefined) return `new ones go to the function ${deadLetters.function}`
+  if (letterKeeper === undefined) return undefined
+  return `new ones go to ${letterKeeper.name}: --broker ${letterKeeper.name} --place ${deadLetters.topic}`
 }
 
 export async function showLetter(

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import { Images } from '../../gateway/images.ts'
+import { FUNCTION_NAMESPACE } from '../../gateway/settings.ts'
 import { readHubConfig } from '../../hub/config.ts'
 import { Hub } from '../../hub/hub.ts'
 import { loadEmbedded, selfContainedTypes } from '../../hub/registry.ts'
@@ -35,9 +36,6 @@ export interface DevOptions extends ChoiceOptions {
   readonly verbose?: boolean
   readonly json?: boolean
 }
-
-/** Of functions that name none, as in OpenFaaS. */
-const FUNCTION_NAMESPACE = 'openfaas-fn'
 
 /** A running development setup; the demo drives it without a terminal. */
 export interface DevSession extends AsyncDisposable {
@@ -144,6 +142,7 @@ export async function startDev({
     await hub.start()
     view.started([
       ['gateway', gateway.address],
+      ['portal', `${gateway.address}/ui/`],
       ...[...brokers].map(([name, { address }]): [string, string] => [name, address]),
       // As development has no fixed port for it, `tail` and `explain` have to be told.
       ...(hub.adminAddress === undefined ? [] : [['hub', hub.adminAddress] as const]),

@@ -2,7 +2,7 @@
 
 import { buildWiring } from '../../discovery/index.ts'
 import type { Wiring } from '../../discovery/index.ts'
-import { checkClock, checkState, failedCheck } from '../../hub/checkup.ts'
+import { checkClock, checkGatewayReached, checkState, failedCheck } from '../../hub/checkup.ts'
 import type { Check } from '../../hub/checkup.ts'
 import type { HubConfig } from '../../hub/config.ts'
 import { checkConnector } from '../../hub/connector-check.ts'
@@ -27,7 +27,12 @@ const OUTCOME_WIDTH = 7
 /** Lines are written as they come, so what is longer sticks out. */
 const SUBJECT_WIDTH = 14
 const TIMEOUT = '20s'
-const UNREACHABLE: readonly (string | undefined)[] = ['HUB_DISCOVERY_FAILED', 'HUB_SOURCE_UNREACHABLE']
+const UNREACHABLE: readonly (string | undefined)[] = [
+  'HUB_DISCOVERY_FAILED',
+  'HUB_KUBERNETES_UNREACHABLE',
+  'HUB_GATEWAY_UNREACHABLE',
+  'HUB_SOURCE_UNREACHABLE',
+]
 
 /** @returns EXIT.unreachable when all that fails is out of reach, EXIT.problems for any other failure. @throws HubError of the configuration */
 export async function doctor(
@@ -87,17 +92,53 @@ async function checkAll(
 ): Promise<void> {
   const { gateway, stateDir } = config.settings
   const ofGateway = options.stack === undefined
-  const wiring = waiting.for(ofGateway ? 'gateway' : 'functions', checkFunctions(options, inTime(config, timeoutMs), env, report.place())) // prettier-ignore
+  const cluster = checksOfCluster(options, config, env, timeoutMs, report)
+  const wiring = waiting.for(subjectOf(options, config), checkFunctions(options, inTime(config, timeoutMs), env, report.place())) // prettier-ignore
   const sayClock = report.place()
   const clock = ofGateway ? checkClock(gateway.url, timeoutMs) : Promise.resolve(undefined)
   report.place()(checkState(stateDir))
+  const sayTurns = report.place()
   await Promise.all([
     wiring,
+    cluster,
+    checksOfTurns(config, env, timeoutMs, sayTurns),
     clock.then((check) => check !== undefined && sayClock(check)),
     ...config.instances.map((instance) =>
       waiting.for(instance.name, checkConnector(instance, wiring, { timeoutMs, say: report.place() })),
     ),
   ])
+}
+
+/** Of what discovery by a cluster needs; a gateway that lists nothing has to run the functions all the same. */
+async function checksOfCluster(
+  { stack }: DoctorOptions,
+  { settings }: HubConfig,
+  env: NodeJS.ProcessEnv,
+  timeoutMs: number,
+  report: Report,
+): Promise<void> {
+  const { discovery, gateway } = settings
+  if (stack !== undefined || discovery === 'gateway') return
+  const sayCluster = report.place()
+  const sayGateway = report.place()
+  const { checkCluster } = await import('../../hub/cluster-check.ts')
+  await Promise.all([
+    checkCluster(settings, env, { timeoutMs, say: sayCluster }),
+    discovery === 'kubernetes' && checkGatewayReached(gateway.url, timeoutMs).then((check) => sayGateway(check)),
+  ])
+}
+
+/** Of what replicas that take turns need. */
+async function checksOfTurns(config: HubConfig, env: NodeJS.ProcessEnv, timeoutMs: number, say: Say): Promise<void> {
+  if (!config.settings.leader.enabled) return
+  const { checkTurns } = await import('../../hub/turn-check.ts')
+  await checkTurns(config, env, { timeoutMs, say })
+}
+
+/** What functions are asked of. */
+function subjectOf({ stack }: DoctorOptions, { settings: { discovery } }: HubConfig): string {
+  if (stack !== undefined) return 'functions'
+  return discovery === 'gateway' ? 'gateway' : 'kubernetes'
 }
 
 function inTime(config: HubConfig, timeoutMs: number): HubConfig {
@@ -112,8 +153,11 @@ async function checkFunctions(
   env: NodeJS.ProcessEnv,
   say: Say,
 ): Promise<Wiring | undefined> {
-  const subject = options.stack === undefined ? 'gateway' : 'functions'
-  const from = options.stack === undefined ? redactUrl(config.settings.gateway.url) : options.stack.join(', ')
+  const subject = subjectOf(options, config)
+  const { discovery, gateway } = config.settings
+  const url = redactUrl(gateway.url)
+  const online = discovery === 'gateway' ? url : discovery === 'kubernetes' ? 'the cluster' : `the cluster and ${url}`
+  const from = options.stack === undefined ? online : options.stack.join(', ')
   try {
     const { snapshot, findings } = await functionsOf(options, config, env)
     const wiring = buildWiring(snapshot, wiringOptions(config))

@@ -1,5 +1,6 @@
 // `gateway`: the bundled gateway alone, running the functions of stack files.
 
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 import type { DiscoveryEvents } from '../../discovery/index.ts'
@@ -43,13 +44,20 @@ export interface GatewayCommandOptions extends ChoiceOptions {
 const METRICS_PORT = 8082
 const DRAIN_MAX_MS = 3_600_000
 
+/** As faas-cli finds them by itself; a gateway knows only what it is told or what clients deploy. */
+const STACK_FILES = ['stack.yaml', 'stack.yml']
+
 /** @throws HubError */
 export async function gateway(options: GatewayCommandOptions, output: Output, env: NodeJS.ProcessEnv): Promise<number> {
   const view = viewFor(output, options.json)
   const choice = functionChoice(options)
   const { settings, notes } = readGatewaySettings(withSettings(env, { ...options }))
   const drainMs = drainOf(options.drainTimeout)
+  const ports = portsOf(options)
   for (const note of notes) personLog(output).warn('', note)
+  const unread = options.stack === undefined ? STACK_FILES.find((name) => existsSync(name)) : undefined
+  if (unread !== undefined)
+    personLog(output).warn('', `${unread} of this folder is not read: --stack ${unread} runs its functions`)
   const stack = { paths: options.stack ?? [], env, namespace: settings.namespace, choice }
   // Before anything is started: what is wrong with a file is not about ports.
   chosenFunctions(stack)
@@ -62,7 +70,7 @@ export async function gateway(options: GatewayCommandOptions, output: Output, en
   const images = new Images({ directory: process.cwd() })
   await using running = await startGateway({
     ...settings,
-    ...portsOf(options),
+    ...ports,
     // What was queued before finds its functions.
     holdsQueue: true,
     host: options.host,

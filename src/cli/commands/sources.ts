@@ -1,11 +1,9 @@
-// Where commands get the functions from: stack files, or one listing of a gateway.
+// Where commands get the functions from: stack files, or one listing of a gateway or a cluster.
 
 import { readStackFile } from '../../discovery/index.ts'
 import type { Finding, Snapshot } from '../../discovery/index.ts'
 import { readHubConfig } from '../../hub/config.ts'
-import type { HubConfig } from '../../hub/config.ts'
-import { VERSION } from '../../telemetry/version.ts'
-import { systemClock } from '../../sdk/index.ts'
+import type { HubConfig, HubSettings } from '../../hub/config.ts'
 
 export interface Functions {
   readonly snapshot: Snapshot
@@ -13,11 +11,17 @@ export interface Functions {
   readonly findings: readonly Finding[]
 }
 
+interface DiscoveryOptions {
+  /** URL. */
+  readonly gateway?: string
+  /** With a gateway: both are compared. */
+  readonly kubernetes?: boolean
+}
+
 /** The options of every command that reads functions. */
-export interface SourceOptions {
+export interface SourceOptions extends DiscoveryOptions {
   readonly config?: string
   readonly stack?: readonly string[]
-  readonly gateway?: string
 }
 
 /**
@@ -26,24 +30,27 @@ export interface SourceOptions {
  * @throws HubError HUB_CONFIG_INVALID, HUB_CONFIG_UNREADABLE
  */
 export async function configOf(
-  { config: file, gateway }: Pick<SourceOptions, 'config' | 'gateway'>,
+  options: Pick<SourceOptions, 'config' | 'gateway' | 'kubernetes'>,
   env: NodeJS.ProcessEnv,
   typesOf: () => readonly string[] | Promise<readonly string[]>,
 ): Promise<HubConfig> {
+  const { config: file, gateway } = options
+  const discovery = discoveryOf(options)
   return await readHubConfig({
     env,
+    ...(discovery === undefined ? {} : { discovery }),
     ...(gateway === undefined ? {} : { gatewayUrl: gateway }),
     ...(file === undefined ? { types: await typesOf() } : { file }),
   })
 }
 
-/** Of the stack files where some are named, else of the gateway. @throws HubError */
+/** Of the stack files where some are named, else by `discovery`. @throws HubError */
 export async function functionsOf(
   { stack }: SourceOptions,
   config: HubConfig,
   env: NodeJS.ProcessEnv,
 ): Promise<Functions> {
-  return stack === undefined ? await functionsOfGateway(config) : functionsOfStacks(stack, env)
+  return stack === undefined ? await functionsNow(config, env) : functionsOfStacks(stack, env)
 }
 
 /** @throws HubError HUB_CONFIG_UNREADABLE */
@@ -55,22 +62,14 @@ export function functionsOfStacks(paths: readonly string[], env: NodeJS.ProcessE
   }
 }
 
-/** One listing, no retries. @throws HubError HUB_DISCOVERY_FAILED, HUB_DISCOVERY_UNAUTHORIZED */
-export async function functionsOfGateway({ settings, auth }: HubConfig): Promise<Functions> {
-  const { gateway } = settings
-  const { GatewayListing } = await import('../../discovery/gateway.ts')
-  const listing = new GatewayListing({
-    gatewayUrl: gateway.url,
-    userAgent: `connector-hub/${VERSION}`,
-    timeoutMs: gateway.rebuildTimeout,
-    namespaces: { allow: gateway.namespaces, deny: gateway.namespacesExcluded },
-    clock: systemClock,
-    ...(auth === undefined ? {} : { auth: { user: auth.username, password: auth.password } }),
-  })
-  try {
-    const { functions, findings } = await listing.list(new AbortController().signal)
-    return { snapshot: { functions, findings, takenAtMs: Date.now() }, findings: [] }
-  } finally {
-    await listing.close()
-  }
+/** One look, no retries. @throws HubError HUB_DISCOVERY_*, HUB_KUBERNETES_* */
+export async function functionsNow(config: HubConfig, env: NodeJS.ProcessEnv): Promise<Functions> {
+  const { listFunctions } = await import('../../hub/listing.ts')
+  return { snapshot: await listFunctions(config, env), findings: [] }
+}
+
+/** What is named on the command line counts before what the configuration says. */
+function discoveryOf({ gateway, kubernetes }: DiscoveryOptions): HubSettings['discovery'] | undefined {
+  if (kubernetes === true) return gateway === undefined ? 'kubernetes' : 'kubernetes+gateway'
+  return gateway === undefined ? undefined : 'gateway'
 }
