@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { load } from 'js-yaml'
 
 import { buildWiring } from '../../src/discovery/index.ts'
+import { checkHubConfig } from '../../src/hub/config.ts'
 import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
 import { World } from '../cli/world.ts'
 import type { Expected } from '../cli/world.ts'
@@ -79,16 +80,26 @@ const isElsewhere = (example: Example): boolean =>
 
 describe('README.md', () => {
   const own = EXAMPLES.filter(({ file }) => file === 'README.md')
+  const fileNamed = (name: string): string => own.find((example) => firstLine(example) === `# ${name}`)?.text ?? ''
 
   test('has examples that are all known', () => {
     const shell = own.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'))
-    expect(shell.map(commandOf)).toEqual(['npm ci && npm start', 'npm ci && npm test', 'npm run test:faults', ...Object.keys(LINES)]) // prettier-ignore
-    expect(own.filter(({ language }) => language === 'yaml')).toHaveLength(1)
+    expect(shell.map(commandOf)).toEqual(['npm ci && npm start', 'npm ci && npm test', 'npm run test:faults', 'npm run test:kubernetes', ...Object.keys(LINES)]) // prettier-ignore
+    expect(own.filter(({ language }) => language === 'yaml').map(firstLine)).toEqual(['# stack.yaml', '# hub.yaml'])
+  })
+
+  test('the configuration for letters elsewhere', async () => {
+    world.file('letters.yaml', fileNamed('hub.yaml'))
+    const { config, findings } = await checkHubConfig({ file: join(world.folder, 'letters.yaml'), env: {} })
+    expect(findings).toEqual([])
+    expect(config?.letterKeeper).toMatchObject({ name: 'kafka', source: { brokers: ['kafka:9092'] } })
+    expect(config?.settings.deadLetters).toMatchObject({ topic: 'dead-letters' })
   })
 
   test('what npm sets up and tests is what runs for every change', () => {
     const run = readFileSync(join(ROOT, '.ci/run'), 'utf8')
-    for (const command of ['npm ci', 'npm test', 'npm run test:faults']) expect(run).toContain(`\n${command} --`)
+    for (const command of ['npm ci', 'npm test', 'npm run test:faults', 'npm run test:kubernetes'])
+      expect(run).toMatch(new RegExp(`^(HUB_TEST_REQUIRE=\\S+ )?${command} --`, 'm'))
   })
 
   test('npm start', async () => {
@@ -106,7 +117,7 @@ describe('README.md', () => {
 
   test.for(Object.entries(LINES))('%s', async ([line, expected]) => {
     // The file of the example before the commands.
-    world.file('stack.yaml', own.find(({ language }) => language === 'yaml')?.text ?? '')
+    world.file('stack.yaml', fileNamed('stack.yaml'))
     const { says, endless } = expected()
     expect(await world.run(localised(line), expected())).toEqual([endless === true ? 130 : 0, expect.stringMatching(says)]) // prettier-ignore
   })

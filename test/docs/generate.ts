@@ -15,6 +15,8 @@ import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
 import { hubJsonSchema } from '../../src/hub/schema.ts'
 import { ERROR_CODES, environmentNames, termsByVariant } from '../../src/sdk/index.ts'
 import type { Field, Fields } from '../../src/sdk/index.ts'
+import { CHART, DEPLOY } from '../deploy/chart-keys.ts'
+import { valuesSchema } from '../deploy/values-schema.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -39,7 +41,11 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
       guarantee,
       order,
       capabilities.retry === 'held' ? 'held by the hub' : 'given back',
-      capabilities.shared ? 'share' : 'do not share',
+      capabilities.shared
+        ? 'share'
+        : capabilities.takesTurns === false
+          ? 'do not share'
+          : 'take turns with `leader.enabled`',
       capabilities.reject,
     ]),
   )
@@ -62,6 +68,9 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
     }),
   )
   files.set(join(ROOT, 'deploy/hub.schema.json'), `${JSON.stringify(hubJsonSchema(manifests), null, 2)}\n`)
+  files.set(join(CHART, 'values.schema.json'), `${JSON.stringify(valuesSchema(manifests), null, 2)}\n`)
+  // A chart reads files of its own alone.
+  files.set(join(CHART, 'files/alerts.yaml'), readFileSync(join(DEPLOY, 'prometheus/alerts.yaml'), 'utf8'))
   return files
 }
 
