@@ -11,12 +11,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sdk: [],
   store: ['sdk'],
   telemetry: ['sdk'],
-  discovery: ['sdk', 'telemetry'],
+  kubernetes: ['sdk', 'telemetry'],
+  discovery: ['sdk', 'kubernetes', 'telemetry'],
+  scaler: ['sdk', 'telemetry'],
   invoke: ['sdk', 'telemetry'],
   delivery: ['sdk', 'store', 'invoke', 'telemetry'],
   gateway: ['sdk', 'store', 'delivery', 'invoke', 'telemetry'],
-  hub: ['sdk', 'store', 'telemetry', 'discovery', 'invoke', 'delivery', 'gateway'],
-  cli: ['sdk', 'store', 'telemetry', 'discovery', 'invoke', 'delivery', 'gateway', 'hub'],
+  hub: ['sdk', 'store', 'telemetry', 'kubernetes', 'discovery', 'invoke', 'delivery', 'gateway', 'scaler'],
+  cli: ['sdk', 'store', 'telemetry', 'kubernetes', 'discovery', 'invoke', 'delivery', 'gateway', 'hub'],
 }
 
 const CONNECTOR_FILES = [

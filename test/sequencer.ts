@@ -4,6 +4,8 @@ import { BaseSequencer } from 'vitest/node'
 import type { TestSpecification } from 'vitest/node'
 
 const LONGEST = [
+  /\/kubernetes\/cron\./,
+  /\/kubernetes\/discovery-faults\./,
   /\/minio\/faults\./,
   /\/rabbitmq\/faults\./,
   /\/faults\.test/,

@@ -4,7 +4,7 @@ import { vi } from 'vitest'
 
 import { Inboxes } from '../src/hub/inboxes.ts'
 import { HubError, instanceConfig, systemClock } from '../src/sdk/index.ts'
-import type { Clock, Connector, Delivery, Source, SourceReading, StateStore } from '../src/sdk/index.ts'
+import type { Clock, Connector, Delivery, Leadership, Source, SourceReading, StateStore } from '../src/sdk/index.ts'
 import { LogRecord } from './conformance/recording.ts'
 
 /** Reached only by what is broken: a broker on a machine that runs five test files takes its time. */
@@ -25,6 +25,7 @@ export class MemoryState extends Map<string, string> {
     get: (key) => Promise.resolve(super.get(key)),
     set: (key, value) => Promise.resolve(void super.set(key, value)),
     delete: (key) => Promise.resolve(void super.delete(key)),
+    keys: () => Promise.resolve([...super.keys()]),
   }
 }
 
@@ -32,6 +33,8 @@ export interface RigOptions {
   readonly unsettledMax?: number
   readonly clock?: Clock
   readonly state?: MemoryState
+  /** Replicas take turns. */
+  readonly leadership?: Leadership
   /** SQLite file of the inbox; by default in memory. */
   readonly inboxPath?: string
   /** Bytes that the inbox takes. */
@@ -62,6 +65,7 @@ export class SourceRig implements AsyncDisposable {
       clock,
       log: this.log,
       state: (options.state ?? new MemoryState()).store,
+      ...(options.leadership === undefined ? {} : { leadership: options.leadership }),
       inbox: () => inboxes.of(connector.manifest.name, unsettledMax),
       unsettledMax,
       counter: (name) => ({ add: (count) => (this.counts[name] = (this.counts[name] ?? 0) + count) }),

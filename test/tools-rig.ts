@@ -3,7 +3,16 @@
 import { vi } from 'vitest'
 
 import { HubError, instanceConfig, systemClock } from '../src/sdk/index.ts'
-import type { Connector, DeadLetter, EventMessage, HeldLetter, LetterBox, Tools } from '../src/sdk/index.ts'
+import type {
+  Connector,
+  DeadLetter,
+  EventMessage,
+  HeldLetter,
+  LagProbe,
+  LetterBox,
+  Tools,
+  TopicLag,
+} from '../src/sdk/index.ts'
 import { LogRecord } from './conformance/recording.ts'
 
 /** Reached only by what is broken. */
@@ -96,4 +105,19 @@ export async function withLetters<T>(
 /** Their messages' bodies, as texts. */
 export function letterBodies(letters: readonly { readonly letter: DeadLetter }[]): readonly string[] {
   return letters.map(({ letter }) => Buffer.from(letter.message.body).toString())
+}
+
+/** An open probe of how much waits. */
+export async function lagProbe(tools: Tools): Promise<LagProbe> {
+  const probe = await tools.lag?.(new AbortController().signal)
+  if (probe === undefined) throw new HubError('HUB_INTERNAL', 'the broker does not tell under this configuration')
+  return probe
+}
+
+/** What one look says of these topics, sorted by topic. */
+export async function lagOf(tools: Tools, topics: readonly string[]): Promise<readonly TopicLag[]> {
+  await using probe = await lagProbe(tools)
+  const wanted = topics.map((topic) => ({ kind: 'topic', topic }) as const)
+  const lags = await probe.read(wanted, new AbortController().signal)
+  return lags.toSorted((left, right) => (left.topic < right.topic ? -1 : 1))
 }

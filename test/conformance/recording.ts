@@ -48,6 +48,10 @@ class FileState implements StateStore {
     return Promise.resolve()
   }
 
+  keys(): Promise<readonly string[]> {
+    return Promise.resolve(Object.keys(this.#read()))
+  }
+
   delete(key: string): Promise<void> {
     const { [key]: _gone, ...rest } = this.#read()
     writeFileSync(this.#path, JSON.stringify(rest), { flush: true })

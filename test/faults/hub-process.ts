@@ -24,6 +24,12 @@ export class HubProcess implements AsyncDisposable {
     return this.#cli.stderr.split(`"event":"${event}"`).length - 1
   }
 
+  /** Which of these events it has logged last. */
+  latest(...events: readonly string[]): string | undefined {
+    const places = events.map((event) => ({ event, at: this.#cli.stderr.lastIndexOf(`"event":"${event}"`) }))
+    return places.filter(({ at }) => at >= 0).toSorted((one, other) => other.at - one.at)[0]?.event
+  }
+
   /** Waits until it has logged this event more than `before` times. */
   async says(event: string, before = 0): Promise<void> {
     const until = Date.now() + WAIT_MS
@@ -62,9 +68,13 @@ export class HubProcess implements AsyncDisposable {
     await this.#cli[Symbol.asyncDispose]()
   }
 
-  async #metrics(): Promise<string> {
+  /** Of its admin server. */
+  async ask(path: string): Promise<Response> {
     this.#adminUrl ??= (await this.#cli.says(/Health and metrics at (http:[^" ]+)/))[1]
-    const response = await fetch(`${this.#adminUrl}/metrics`)
-    return await response.text()
+    return await fetch(`${this.#adminUrl}${path}`)
+  }
+
+  async #metrics(): Promise<string> {
+    return await (await this.ask('/metrics')).text()
   }
 }
