@@ -4,7 +4,7 @@
 import type { LedgerCounts, LedgerEntry } from '../delivery/ledger.ts'
 import type { Wiring } from '../discovery/index.ts'
 import { systemClock } from '../sdk/index.ts'
-import type { Clock } from '../sdk/index.ts'
+import type { Clock, Subscription } from '../sdk/index.ts'
 import { DeliverySample } from './delivery-sample.ts'
 import { clockText, deliveryLines } from './delivery-lines.ts'
 import { counted, paint, printable, sentence } from './output.ts'
@@ -57,18 +57,25 @@ export class LiveView implements View {
     this.#line('')
   }
 
+  /** Publishing earlier is in vain where a broker keeps nothing for who is not there yet. */
+  subscribed(connector: string, subscriptions: readonly Subscription[]): void {
+    if (subscriptions.length === 0) return
+    const what = subscriptions[0]?.kind === 'schedule' ? 'schedule' : 'topic'
+    this.#line(`${this.#time()} ${connector} subscribed to ${counted(subscriptions.length, what)}`)
+  }
+
   delivery(entry: LedgerEntry): void {
     this.#sample.add(deliveryLines(entry, this.#clock.now(), this.#output.color))
   }
 
   /** A line that a function printed. */
   functionOutput(name: string, text: string): void {
-    this.#line(`${clockText(this.#clock.now(), this.#output.color)} ${this.#paint('gray', `│ ${name}: ${text}`)}`)
+    this.#line(`${this.#time()} ${this.#paint('gray', `│ ${name}: ${text}`)}`)
   }
 
   /** Lines about calls. */
   requests(lines: readonly string[]): void {
-    const at = clockText(this.#clock.now(), this.#output.color)
+    const at = this.#time()
     this.#output.write(lines.map((text) => `${at} ${printable(text)}\n`).join(''))
   }
 
@@ -80,6 +87,10 @@ export class LiveView implements View {
         `${connector}: received ${received} = acked ${acked} + unmatched ${unmatched} + filtered ${filtered} + dead letters ${deadLettered} + returned ${returned} + in flight ${inFlight}`,
       )
     }
+  }
+
+  #time(): string {
+    return clockText(this.#clock.now(), this.#output.color)
   }
 
   #paint(style: Style, text: string): string {

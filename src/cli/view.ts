@@ -3,6 +3,7 @@
 import type { LedgerCounts, LedgerEntry } from '../delivery/ledger.ts'
 import { viewWiring } from '../discovery/index.ts'
 import type { Wiring } from '../discovery/index.ts'
+import type { Subscription } from '../sdk/index.ts'
 import { LiveView } from './live-view.ts'
 import type { Output } from './output.ts'
 
@@ -10,6 +11,8 @@ export interface View {
   /** What a person may want to use, by name. */
   started(addresses: readonly (readonly [what: string, address: string])[]): void
   wired(wiring: Wiring): void
+  /** What is sent to the broker from now on arrives. */
+  subscribed(connector: string, subscriptions: readonly Subscription[]): void
   delivery(entry: LedgerEntry): void
   /** A line that a function printed. */
   functionOutput(name: string, text: string): void
@@ -37,6 +40,7 @@ function jsonView(output: Output): View {
         idle: wiring.idle,
         findings: wiring.findings,
       }),
+    subscribed: (connector, subscriptions) => line('subscribed', { connector, subscriptions }),
     delivery: (entry) => line('delivery', { ...entry }),
     functionOutput: (name, text) => line('output', { function: name, text }),
     requests: (lines) => output.write(lines.map((text) => `${JSON.stringify({ kind: 'request', text })}\n`).join('')),

@@ -11,7 +11,7 @@ import type { DiscoveryStatus, FunctionWatcher, Snapshot, Wiring, WiringOptions 
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
 import { systemClock } from '../sdk/index.ts'
-import type { Clock, Router, Source, SourceContext } from '../sdk/index.ts'
+import type { Clock, Router, Source, SourceContext, Subscription } from '../sdk/index.ts'
 import { HubEvents } from '../telemetry/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Metrics } from '../telemetry/metrics.ts'
@@ -44,6 +44,8 @@ export interface HubOptions {
   readonly admin?: boolean
   /** Told of every wiring that takes effect. */
   readonly onWiring?: (wiring: Wiring) => void
+  /** Told when a broker has agreed to other subscriptions than before: what is sent from now on arrives. */
+  readonly onSubscribed?: (connector: string, subscriptions: readonly Subscription[]) => void
 }
 
 interface Running {
@@ -267,6 +269,7 @@ export class Hub {
       events: this.events,
       clock: this.#clock,
       ...(turn === undefined ? {} : { election: turn.election }),
+      onSubscribed: (subscriptions) => this.#options.onSubscribed?.(name, subscriptions),
     })
     return { config, source, ledger, dispatcher, supervisor }
   }

@@ -1,6 +1,8 @@
 // Runs one connector instance: connects with back-off, keeps it subscribed to the wiring, feeds its dispatcher, drains and
 // closes it. A failing broker never ends the process.
 
+import { isDeepStrictEqual } from 'node:util'
+
 import type { Dispatcher } from '../delivery/dispatcher.ts'
 import type { Invoker } from '../invoke/outcome.ts'
 import { HubError, asHubError, backoffMs, orAborted, sleep } from '../sdk/index.ts'
@@ -16,6 +18,8 @@ export interface SupervisorOptions {
   readonly clock: Clock
   /** Where replicas take turns: the source is connected only while this one has it. */
   readonly election?: Election
+  /** The broker agreed to something else than before, or anew: what is sent from now on arrives. */
+  readonly onSubscribed?: (subscriptions: readonly Subscription[]) => void
 }
 
 /** Standing for the turn of an instance. */
@@ -64,6 +68,8 @@ export class Supervisor {
   #since: number
   #problem: HubError | undefined
   #wanted: readonly Subscription[] | undefined
+  /** What the broker agreed to on this connection; undefined without one. */
+  #subscribed: readonly Subscription[] | undefined
   /** Resolved, and made anew, when something else is wanted or there is nothing to wait for any more. */
   #change = Promise.withResolvers<void>()
   #loop: Promise<void> | undefined
@@ -216,13 +222,14 @@ export class Supervisor {
     try {
       await source.connect(signal)
       const wanted = this.#wanted ?? []
-      await source.subscribe(wanted, signal)
+      await this.#subscribe(wanted, signal)
       this.#problem = undefined
       if (this.#state !== 'draining') this.#move('active', `connected, ${wanted.length} subscriptions`)
-      void this.#follow(wanted, signal)
+      void this.#follow(signal)
       await this.#options.dispatcher.run(source.deliveries(signal), signal)
     } finally {
       connection.abort()
+      this.#subscribed = undefined
       this.#changed()
     }
   }
@@ -231,19 +238,18 @@ export class Supervisor {
    * Keeps a connection subscribed to what is wanted, one call at a time. What the broker refuses is the fault of its topic:
    * the connection goes on with what it has, and it is tried again.
    */
-  async #follow(subscribed: readonly Subscription[], signal: AbortSignal): Promise<void> {
-    const { clock, source, events, name } = this.#options
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { clock, events, name } = this.#options
     let failures = 0
     while (!signal.aborted) {
       const change = this.#change.promise
       const wanted = this.#wanted ?? []
-      if (wanted === subscribed) {
+      if (wanted === this.#subscribed) {
         await change
         continue
       }
       try {
-        await source.subscribe(wanted, signal)
-        subscribed = wanted
+        await this.#subscribe(wanted, signal)
         failures = 0
       } catch (error) {
         if (signal.aborted) return
@@ -256,6 +262,16 @@ export class Supervisor {
         await sleep(clock, waitMs, pause.signal).catch(() => undefined)
       }
     }
+  }
+
+  async #subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
+    const { source, onSubscribed } = this.#options
+    await source.subscribe(wanted, signal)
+    // The connection may have ended meanwhile, and another begun.
+    if (signal.aborted) return
+    const before = this.#subscribed
+    this.#subscribed = wanted
+    if (!isDeepStrictEqual(before, wanted)) onSubscribed?.(wanted)
   }
 
   #changed(): void {

@@ -37,6 +37,14 @@ function entry(end: LedgerEntry['end'], ...calls: readonly Partial<LedgerCall>[]
   }
 }
 
+test('what the broker agreed to is counted, nothing is no news', () => {
+  const { view, text } = rig()
+  view.subscribed('orders', [])
+  view.subscribed('mqtt', [{ kind: 'topic', topic: 'a' }, { kind: 'topic', topic: 'b' }]) // prettier-ignore
+  view.subscribed('cron', [{ kind: 'schedule', function: 'f', expression: '@hourly', overlap: 'allow', catchUp: 'none', jitterMs: 0 }]) // prettier-ignore
+  expect(text()).toBe('12:00:00 mqtt subscribed to 2 topics\n12:00:00 cron subscribed to 1 schedule\n')
+})
+
 describe('a delivery', () => {
   test.for([
     [entry('acked', {}), '✓ mqtt words/a → f  200 in 7ms'],

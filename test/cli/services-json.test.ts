@@ -53,27 +53,22 @@ test('dev runs the connectors of a configuration, those with an embedded broker 
   expect(addresses['portal']).toBe(`${addresses['gateway']}/ui/`)
   expect((await fetch(String(addresses['portal']))).headers.get('content-type')).toBe('text/html; charset=utf-8')
   expect(await said(dev, 'wired')).toMatchObject({ functions: 1, instances: [{ name: 'hooks' }, { name: 'mq' }] })
-  await vi.waitFor(
-    async () => {
-      const { status } = await fetch(`http://127.0.0.1:${port}/hooks/github`, { method: 'POST', body: '{}', headers: { 'X-Event': 'push' } }) // prettier-ignore
-      expect(status).toBe(202)
-    },
-    { timeout: 60_000, interval: 50 },
-  )
+  await vi.waitFor(() => expect(whole(dev).filter(({ kind }) => kind === 'subscribed')).toHaveLength(2), {
+    timeout: 60_000,
+    interval: 20,
+  })
+  expect(whole(dev)).toContainEqual({ kind: 'subscribed', connector: 'mq', subscriptions: expect.arrayContaining([{ kind: 'topic', topic: 'orders' }]) }) // prettier-ignore
+  const { status } = await fetch(`http://127.0.0.1:${port}/hooks/github`, { method: 'POST', body: '{}', headers: { 'X-Event': 'push' } }) // prettier-ignore
+  expect(status).toBe(202)
   const done = (source: string, topic: string): unknown => expect.objectContaining({ kind: 'delivery', source, topic, end: 'acked', calls: [expect.objectContaining({ function: 'echo.openfaas-fn', status: 200 })] }) // prettier-ignore
   await vi.waitFor(() => expect(whole(dev)).toContainEqual(done('hooks', 'github:push')), {
     timeout: 60_000,
     interval: 20,
   })
   const client = await connectAsync(String(addresses['mq']))
-  await vi.waitFor(
-    async () => {
-      await client.publishAsync('orders', 'one', { qos: 1 })
-      expect(whole(dev)).toContainEqual(done('mq', 'orders'))
-    },
-    { timeout: 60_000, interval: 100 },
-  )
+  await client.publishAsync('orders', 'one', { qos: 1 })
   await client.endAsync()
+  await vi.waitFor(() => expect(whole(dev)).toContainEqual(done('mq', 'orders')), { timeout: 60_000, interval: 20 })
   expect(await (await fetch(`${addresses['hub']}/readyz`)).json()).toMatchObject({ ready: true })
   dev.signal('SIGTERM')
   const { code, stdout } = await dev.ended()

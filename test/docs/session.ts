@@ -22,9 +22,11 @@ async function typed(line: string, env: Readonly<Record<string, string>>): Promi
 export async function recordSession(): Promise<string> {
   await using dev = new CliProcess(['dev', STACK, '--port', '0'], { cwd: ROOT })
   const [, broker = ''] = await dev.says(/mqtt +(mqtt:\S+)/)
-  await dev.says(/mqtt +words\/#.*\n/)
+  for (const connector of ['cron', 'mqtt']) await dev.says(new RegExp(`${connector} subscribed to .*\\n`))
   const env = { HUB_MQTT_URL: broker }
-  const begun = dev.stdout.trimEnd()
+  const shown = dev.stdout.length
+  // A timer may have fired already.
+  const begun = dev.stdout.trimEnd().split('\n').filter((line) => !/→ tick\S* +200/.test(line)).join('\n') // prettier-ignore
   const explained = await typed(`connector-hub explain --connector mqtt --topic words/greeting --data hello --stack ${STACK}`, env) // prettier-ignore
   const dry = new CliProcess(['dry-run', 'mqtt', '--stack', STACK, '--count', '1'], { env, cwd: ROOT })
   await dry.says(/^mqtt /m)
@@ -33,7 +35,7 @@ export async function recordSession(): Promise<string> {
   const looked = `$ connector-hub dry-run mqtt --stack ${STACK} --count 1\n${stderr}${stdout}`
   // Upper publishes before it answers, so the order of their ends is open.
   for (const name of ['upper', 'count', 'announce']) await dev.says(new RegExp(`→ ${name}\\S* +200`))
-  const deliveries = dev.stdout.slice(begun.length).split('\n').filter((line) => /words|shouted/.test(line)).toSorted().join('\n') // prettier-ignore
+  const deliveries = dev.stdout.slice(shown).split('\n').filter((line) => /words|shouted/.test(line)).toSorted().join('\n') // prettier-ignore
   const fires = await typed(`connector-hub cron next '30 1 * * *' --zone Europe/London --from 2026-03-27T00:00:00Z --count 3`, env) // prettier-ignore
   dev.signal('SIGINT')
   const { stdout: all } = await dev.ended()

@@ -10,6 +10,7 @@ test('a word passes through both links, by events and by direct calls', { timeou
   const url = await gatewayOf(dev)
   const [, broker = ''] = await dev.says(/mqtt +(mqtt:\/\/127\.0\.0\.1:\d+)/)
   await dev.says(/Wired 2 triggers of 3 functions/)
+  await dev.says(/mqtt subscribed to 2 topics/)
 
   example.env['HUB_MQTT_URL'] = broker
   expect(await example.run('connector-hub emit', {})).toMatch(/^1 event taken by /)

@@ -38,7 +38,7 @@ class ScriptedSource implements Source {
     await this.subscribing
     const refusal = this.refusals.shift()
     if (refusal !== undefined) throw refusal
-    this.subscribed.push(wanted.map((one) => (one.kind === 'topic' ? one.topic : one.expression)))
+    this.subscribed.push(namesOf(wanted))
   }
 
   deliveries(signal: AbortSignal): AsyncIterable<Delivery> {
@@ -58,6 +58,7 @@ class ScriptedSource implements Source {
   }
 }
 
+const namesOf = (subscriptions: readonly Subscription[]): string[] => subscriptions.map((one) => (one.kind === 'topic' ? one.topic : one.expression)) // prettier-ignore
 const topics = (...names: string[]): Subscription[] => names.map((topic) => ({ kind: 'topic', topic }))
 
 interface SupervisorRig {
@@ -65,6 +66,8 @@ interface SupervisorRig {
   readonly source: ScriptedSource
   readonly rig: Rig
   readonly log: string[]
+  /** What the broker agreed to, by its telling. */
+  readonly told: string[][]
   readonly rest: () => Promise<void>
 }
 
@@ -73,12 +76,13 @@ function start(prepare: (source: ScriptedSource) => void = () => {}, election?: 
   const source = new ScriptedSource()
   prepare(source)
   const log: string[] = []
+  const told: string[][] = []
   const logger = createLogger({ level: 'debug', format: 'json', color: false, secretNames: [], write: (line) => void log.push(line) }) // prettier-ignore
   const events = new HubEvents({ logger, metrics: new Metrics(), clock: rig.clock, printResponse: false, printResponseBody: false, printRequestBody: false }) // prettier-ignore
   const { dispatcher, invoker, clock } = rig
-  const supervisor = new Supervisor({ name: 'orders', source, dispatcher, invoker, events, clock, ...(election === undefined ? {} : { election }) }) // prettier-ignore
+  const supervisor = new Supervisor({ name: 'orders', source, dispatcher, invoker, events, clock, onSubscribed: (agreed) => void told.push(namesOf(agreed)), ...(election === undefined ? {} : { election }) }) // prettier-ignore
   supervisor.start()
-  return { supervisor, source, rig, log, rest: () => rig.rest() }
+  return { supervisor, source, rig, log, told, rest: () => rig.rest() }
 }
 
 const settleable = (id: string, settled: string[]): Delivery => ({
@@ -212,6 +216,52 @@ describe('subscribing', () => {
     supervisor.want(topics('c'))
     await rest()
     expect(source.subscribed).toEqual([['a'], ['c']])
+  })
+})
+
+describe('what the broker agreed to is told', () => {
+  test('once it has agreed, and not when it was wanted', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { supervisor, source, told, rest } = start((scripted) => void (scripted.subscribing = gate.promise))
+    supervisor.want(topics('a'))
+    await rest()
+    expect(told).toEqual([])
+    source.subscribing = undefined
+    gate.resolve()
+    await rest()
+    supervisor.want(topics('a', 'b'))
+    await rest()
+    expect(told).toEqual([['a'], ['a', 'b']])
+  })
+
+  test('not again while nothing changes, and anew on the next connection', async () => {
+    const { supervisor, source, rig, told, rest } = start()
+    supervisor.want(topics('a'))
+    await rest()
+    supervisor.want(topics('a'))
+    await rest()
+    expect([source.subscribed, told]).toEqual([[['a'], ['a']], [['a']]])
+    source.buffer.fail(LOST)
+    await rig.clock.advance(250)
+    expect(told).toEqual([['a'], ['a']])
+  })
+
+  test('not by a connection that ended meanwhile', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { supervisor, source, rig, told, rest } = start()
+    supervisor.want(topics('a'))
+    await rest()
+    source.subscribing = gate.promise
+    supervisor.want(topics('b'))
+    await rest()
+    source.subscribing = undefined
+    source.buffer.fail(LOST)
+    await rest()
+    gate.resolve()
+    await rest()
+    expect(told).toEqual([['a']])
+    await rig.clock.advance(250)
+    expect(told).toEqual([['a'], ['b']])
   })
 })
 

@@ -137,6 +137,7 @@ export async function startDev({
       logger,
       watcher: (events) => deployment.watcher(events, watch),
       onWiring: (wiring) => view.wired(wiring),
+      onSubscribed: (connector, subscriptions) => view.subscribed(connector, subscriptions),
     })
     cleanUp.defer(() => hub.stop())
     await hub.start()
