@@ -80,6 +80,7 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   readonly #insert
   readonly #list
   readonly #count
+  readonly #used
   readonly #last
   readonly #remove
   readonly #update
@@ -99,6 +100,7 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
     )
     this.#list = sqlite.prepare('SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?')
     this.#count = sqlite.prepare('SELECT count(*) AS count FROM dead_letters')
+    this.#used = sqlite.prepare('SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size') // prettier-ignore
     this.#last = sqlite.prepare('SELECT max(number) AS last FROM dead_letters')
     this.#remove = sqlite.prepare('DELETE FROM dead_letters WHERE number = ?')
     this.#update = sqlite.prepare('UPDATE dead_letters SET reason = ?, status = ?, attempts = attempts + 1, failed_at_ms = ? WHERE number = ?') // prettier-ignore
@@ -166,6 +168,12 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
 
   count(): number {
     return (this.#count.get() as { count: number }).count
+  }
+
+  /** `bytes` are those of the file that hold something; what is removed makes room in it, and leaves its length. */
+  size(): { readonly count: number; readonly bytes: number } {
+    const { bytes } = this.#used.get() as { bytes: number }
+    return { count: this.count(), bytes }
   }
 
   /** Of the newest letter there is; 0 when there is none. */

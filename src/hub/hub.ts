@@ -123,7 +123,7 @@ export class Hub {
           inFlightMax: config.settings.inFlightMax,
         })),
       discoveryAgeSeconds: () => discoveryAgeSeconds(this.#watcher, this.#clock),
-      deadLettersStored: () => this.deadLetters.count(),
+      deadLettersStored: () => this.deadLetters.size(),
       topicLags: () => this.#running.flatMap((running) => this.#topicLags(running)),
       functionLags: () => this.#running.flatMap((running) => this.#functionLags(running)),
     })

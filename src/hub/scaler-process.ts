@@ -52,7 +52,7 @@ export class ScalerProcess {
     this.metrics.watch({
       ledgers: () => [],
       discoveryAgeSeconds: () => discoveryAgeSeconds(this.#watcher, this.#clock),
-      deadLettersStored: () => 0,
+      deadLettersStored: () => undefined,
       topicLags: () => [],
       functionLags: () => [],
     })

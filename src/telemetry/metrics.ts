@@ -45,7 +45,8 @@ export interface MetricsSource {
   }>
   /** Seconds since the last complete listing; undefined before the first. */
   readonly discoveryAgeSeconds: () => number | undefined
-  readonly deadLettersStored: () => number
+  /** In the embedded store; undefined where there is none. */
+  readonly deadLettersStored: () => { readonly count: number; readonly bytes: number } | undefined
   /** Of the connectors that know how far they are behind. */
   readonly topicLags: () => Iterable<Lag>
   readonly functionLags: () => Iterable<Lag>
@@ -173,9 +174,14 @@ export class Metrics {
     const stored = new Gauge({
       ...this.#named('dead_letters_stored', 'Dead letters in the embedded store.', []),
       collect: (): void => {
-        stored.set(source.deadLettersStored())
+        const size = source.deadLettersStored()
+        if (size === undefined) return
+        stored.set(size.count)
+        bytes.set(size.bytes)
       },
     })
+    // Collected after the gauge that sets it.
+    const bytes = new Gauge(this.#named('dead_letters_stored_bytes', 'What dead letters take of the disk.', []))
   }
 
   /** Begins a connector's failures at 0: to Prometheus a counter that comes with a 1 has not increased. */

@@ -82,7 +82,7 @@ export class HubRig implements AsyncDisposable {
         { ...source, counts: ledger.counts, imbalance: ledger.imbalance, invoking: this.dispatcher.invoking },
       ],
       discoveryAgeSeconds: () => undefined,
-      deadLettersStored: () => this.#letters.count(),
+      deadLettersStored: () => this.#letters.size(),
       topicLags: () => [],
       functionLags: () => [],
     })

@@ -52,6 +52,19 @@ test('what a letter does not state stays absent', async () => {
   expect(stored?.failedAtMs).toBe(2)
 })
 
+test('its size follows what is stored and what is removed', async () => {
+  using letters = new SqliteDeadLetters(join(folder, 'letters.db'))
+  const empty = letters.size()
+  expect(empty.count).toBe(0)
+  await letters.put({ ...FULL, message: message('1', { body: Buffer.alloc(1024 * 1024) }) })
+  const full = letters.size()
+  expect(full.count).toBe(1)
+  expect(full.bytes - empty.bytes).toBeGreaterThanOrEqual(1024 * 1024)
+  expect(full.bytes - empty.bytes).toBeLessThan(1.1 * 1024 * 1024)
+  await letters.remove(1)
+  expect(letters.size()).toEqual(empty)
+})
+
 test('pages oldest first', async () => {
   using letters = new SqliteDeadLetters(':memory:')
   await Promise.all(['1', '2', '3'].map((id) => letters.put({ ...FULL, message: message(id) })))

@@ -36,7 +36,7 @@ test('the ends of deliveries and what is in flight add up to what was received',
       { connector: 'mqtt', counts: ledger.counts, imbalance: ledger.imbalance, invoking: 1, inFlightMax: 9 },
     ],
     discoveryAgeSeconds: () => 4,
-    deadLettersStored: () => 7,
+    deadLettersStored: () => ({ count: 7, bytes: 8192 }),
     topicLags: () => [{ connector: 'kafka', subject: 'orders', events: 13, seconds: 30 }],
     functionLags: () => [{ connector: 'kafka', subject: 'bill', events: 3, seconds: 1.5 }],
   })
@@ -60,7 +60,8 @@ test('the ends of deliveries and what is in flight add up to what was received',
   for (const name of ['function_lag_events', 'function_lag_seconds'])
     lags.push(await rig.sample(`${name}{connector="kafka",function="bill"}`))
   expect(lags).toEqual([13, 30, 3, 1.5])
-  expect([await rig.sample('discovery_age_seconds'), await rig.sample('dead_letters_stored')]).toEqual([4, 7])
+  expect(await rig.sample('discovery_age_seconds')).toBe(4)
+  expect([await rig.sample('dead_letters_stored'), await rig.sample('dead_letters_stored_bytes')]).toEqual([7, 8192])
 })
 
 test('a connector is in one state at a time', async () => {
