@@ -9,6 +9,8 @@ import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 import { NONE, serverTable, sum, totalsText } from './summary.ts'
 import type { Counts, FileResult } from './summary.ts'
 
+const EXCERPT = { first: 5, last: 20, columns: 400 }
+
 export default class SummaryReporter implements Reporter {
   #vitest: Vitest | undefined
 
@@ -32,7 +34,7 @@ export default class SummaryReporter implements Reporter {
     setImmediate(() => {
       for (const skip of skips) console.log(`skipped: ${skip}`)
       if (table !== undefined) console.log(`\n${table}`)
-      // Again, in a line each: whoever has only the end of the output needs them.
+      // Again: whoever has only the end of the output needs them.
       if (failures.length > 0) console.log(`\n${failures.map((failure) => `failed: ${failure}`).join('\n')}`)
       console.log(`\n${totalsText(totals)}`)
     })
@@ -58,9 +60,9 @@ function skipText(test: TestCase): string {
 }
 
 function failureTexts(module: TestModule): readonly string[] {
-  const whole = module.errors().map((error) => `${module.relativeModuleId}: ${firstLine(error.message)}`)
+  const whole = module.errors().map((error) => `${module.relativeModuleId}: ${excerpt(error.message)}`)
   const tests = [...module.children.allTests('failed')].map((test) => {
-    const messages = test.result().errors?.flatMap(causes).map(firstLine)
+    const messages = test.result().errors?.flatMap(causes).map(excerpt)
     return `${module.relativeModuleId}: ${test.fullName}: ${messages?.join(': ') ?? 'no error given'}`
   })
   return [...whole, ...tests]
@@ -72,8 +74,12 @@ function causes(error: { readonly message?: string; readonly cause?: unknown }):
   return [message, ...(typeof cause === 'object' && cause !== null ? causes(cause) : [])]
 }
 
-function firstLine(text: string): string {
-  return stripVTControlCharacters(text).split('\n', 1)[0] as string
+/** A message may hold all that a process has said: how it began, and above all how it ended. */
+function excerpt(text: string): string {
+  const lines = stripVTControlCharacters(text).trimEnd().split('\n').map((line) => line.slice(0, EXCERPT.columns)) // prettier-ignore
+  const left = lines.length - EXCERPT.first - EXCERPT.last
+  if (left > 1) lines.splice(EXCERPT.first, left, `… ${left} lines …`)
+  return lines.join('\n  ')
 }
 
 /** Several runs that are one to whoever reads the last line share the file of HUB_TEST_TOTALS. */
