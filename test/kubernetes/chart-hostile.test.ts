@@ -82,12 +82,24 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     expect(rule.metadata.labels).toMatchObject({ release: 'prometheus', 'app.kubernetes.io/instance': 'connector-hub' })
   })
 
+  const upgraded = (namespace: string, persistence: Values): Promise<Ran> =>
+    api.helm(['upgrade', '--install', 'connector-hub', CHART, '--namespace', namespace, '--values', '-'], {
+      input: JSON.stringify({ connectors: { x: { type: 'cron', persistence } } }),
+    })
+
+  test.each(['1024Mi', '1.5Gi', '2000M', '1.1G'])(
+    'a volume of %s is the same one at the next upgrade, however Kubernetes writes that size',
+    async (size) => {
+      const namespace = await api.createNamespace()
+      expect(await upgraded(namespace, { enabled: true, size })).toMatchObject({ status: 0, stderr: '' })
+      expect(await upgraded(namespace, { enabled: true, size })).toMatchObject({ status: 0, stderr: '' })
+      expect(await upgraded(namespace, { enabled: true, size: '3Gi' })).toMatchObject({ status: 1 })
+    },
+  )
+
   test('says how a StatefulSet comes to another volume, and that works', async () => {
     const namespace = await api.createNamespace()
-    const upgrade = (persistence: Values): Promise<Ran> =>
-      api.helm(['upgrade', '--install', 'connector-hub', CHART, '--namespace', namespace, '--values', '-'], {
-        input: JSON.stringify({ connectors: { x: { type: 'cron', persistence } } }),
-      })
+    const upgrade = (persistence: Values): Promise<Ran> => upgraded(namespace, persistence)
     expect(await upgrade({ enabled: true })).toMatchObject({ status: 0 })
     expect(await upgrade({ enabled: true })).toMatchObject({ status: 0 })
     const { status, stderr } = await upgrade({ enabled: true, size: '2Gi' })

@@ -92,11 +92,15 @@ asks a cluster.
 {{- $there := lookup "apps/v1" "StatefulSet" .root.Release.Namespace .fullname -}}
 {{- if and $there .stateful -}}
 {{- $was := "none" -}}
-{{- range dig "spec" "volumeClaimTemplates" list $there -}}
-{{- $was = printf "%s, %s, %s" .spec.resources.requests.storage (first .spec.accessModes) (.spec.storageClassName | default "default class") -}}
-{{- end -}}
 {{- $claim := .entry.persistence -}}
-{{- $now := printf "%s, %s, %s" $claim.size $claim.accessMode ($claim.storageClass | default "default class") -}}
+{{- $size := $claim.size -}}
+{{- range dig "spec" "volumeClaimTemplates" list $there -}}
+{{- $stored := .spec.resources.requests.storage -}}
+{{- $was = printf "%s, %s, %s" $stored (first .spec.accessModes) (.spec.storageClassName | default "default class") -}}
+{{- /* Kubernetes writes sizes its own way: 1024Mi as 1Gi. */ -}}
+{{- if eq (include "connector-hub.bytes" $size) (include "connector-hub.bytes" $stored) }}{{ $size = $stored }}{{ end -}}
+{{- end -}}
+{{- $now := printf "%s, %s, %s" $size $claim.accessMode ($claim.storageClass | default "default class") -}}
 {{- if or (not $claim.enabled) $claim.existingClaim }}{{ $now = "none" }}{{ end -}}
 {{- if ne $was $now -}}
 {{- fail (printf "connectors.%s.persistence: the StatefulSet claims volumes of another kind (%s; values: %s), which Kubernetes lets nobody change. Delete it without its pods, and upgrade again: kubectl -n %s delete statefulset %s --cascade=orphan. Claims that are there stay as they are." .name $was $now .root.Release.Namespace .fullname) -}}

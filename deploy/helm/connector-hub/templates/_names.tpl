@@ -53,3 +53,10 @@ labels:
 {{- end -}}
 {{- divf $ms 1000.0 | ceil | int -}}
 {{- end -}}
+
+{{/* Of a quantity of Kubernetes: 1.5Gi -> 1610612736. */}}
+{{- define "connector-hub.bytes" -}}
+{{- $units := dict "m" 0.001 "" 1.0 "k" 1000.0 "M" 1000000.0 "G" 1000000000.0 "T" 1000000000000.0 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- $unit := regexFind "[A-Za-z]*$" . -}}
+{{- mulf (float64 (trimSuffix $unit .)) (get $units $unit | default 0.0) -}}
+{{- end -}}
