@@ -83,6 +83,10 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     })
   })
 
+  test('spreads the pods of a scaler by themselves', () => {
+    expect(podOf(chart, 'Deployment', 'connector-hub-orders-scaler')['topologySpreadConstraints']).toMatchObject([{ labelSelector: { matchLabels: { 'app.kubernetes.io/component': 'orders-scaler' } } }]) // prettier-ignore
+  })
+
   test('a changed configuration is a changed pod', async () => {
     const note = async (zone: string): Promise<unknown> => {
       const { spec } = (await one(api, 'cron', { type: 'cron', ...KEPT, config: { zone } })).one('StatefulSet')

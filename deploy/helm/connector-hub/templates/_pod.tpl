@@ -47,7 +47,7 @@ spec:
   topologySpreadConstraints:
     {{- range . }}
     {{- $pods := dict "labelSelector" (dict "matchLabels" ($.selector | fromYaml)) }}
-    - {{- toYaml (merge . $pods) | nindent 6 }}
+    - {{- toYaml (merge (deepCopy .) $pods) | nindent 6 }}
     {{- end }}
   {{- end }}
   containers:
