@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { FunctionSpec } from '../../src/gateway/gateway.ts'
+import { sent } from './raw-socket.ts'
 import { FIXTURES, isAlive, open, processFunction, startRig, unfinished, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 
@@ -111,6 +112,17 @@ describe('what the process is given', () => {
     })
     expect(watchdogLines(/^\[in\] X-Many=\[one\]$/)).toHaveLength(1)
     expect(watchdogLines(/^\[out\] Content-Type=\[text\/plain\]$/)).toHaveLength(1)
+  })
+
+  test('a header may have any name, __proto__ too', async () => {
+    const raw = await sent(
+      rig.gateway.address,
+      'POST /function/json HTTP/1.1\r\nHost: x\r\n__proto__: one\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx',
+    )
+    await until('it is answered', raw.closed)
+    const [, body = ''] = raw.text().split('\r\n\r\n')
+    const { header } = JSON.parse(body) as { header: Record<string, unknown> }
+    expect(Object.entries(header)).toContainEqual(['__proto__', ['one']])
   })
 
   test('the environment of the spec and its name; nothing of the gateway', async () => {

@@ -31,7 +31,8 @@ export function classicEnvironment(request: RuntimeRequest): Record<string, stri
 
 /** The stdin of a function with `marshal_request`: headers by canonical name, the body in base64. */
 export function marshalled({ headers }: RuntimeRequest, body: Uint8Array): string {
-  const header: Record<string, string[]> = {}
+  // Without a prototype: `__proto__` is a name like any other.
+  const header = Object.create(null) as Record<string, string[]>
   for (let index = 0; index < headers.length; index += 2)
     (header[canonicalName(headers[index] as string)] ??= []).push(headers[index + 1] as string)
   return JSON.stringify({ header, body: { raw: Buffer.from(body).toString('base64') } })
