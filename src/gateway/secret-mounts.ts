@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { fullNameOf } from './function-spec.ts'
 import type { FunctionSpec } from './function-spec.ts'
-import { makeFolder } from './secret-store.ts'
+import { isSecretName, makeFolder } from './secret-store.ts'
 import type { SecretStore } from './secret-store.ts'
 
 export interface SecretMountsOptions {
@@ -78,8 +78,9 @@ export class SecretMounts implements Disposable {
   #copy(spec: Mounted, folder: string, secret: string): boolean {
     const value = this.#options.store.value(spec.namespace, secret)
     const path = join(folder, secret)
-    if (value === undefined) rmSync(path, { force: true })
-    else {
+    // What is no name of a secret may be a path, out of the folder too.
+    if (value === undefined && isSecretName(secret)) rmSync(path, { force: true })
+    else if (value !== undefined) {
       const unfinished = join(this.#options.directory, '.unfinished')
       writeFileSync(unfinished, value, { mode: 0o600 })
       // At once: a function that reads it meanwhile gets the old one or the new one.

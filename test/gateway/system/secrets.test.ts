@@ -303,6 +303,17 @@ describe('a function', () => {
     await apiOf(rig).post('/system/secrets', { name: 'key', value: 'v1' })
     expect(await shown(rig, 'show')).toBe('key=v1\n')
   })
+
+  test('of a stack file whose secrets have names that are paths touches nothing there', async () => {
+    await using rig = await startRig([])
+    const file = join(rig.directory, 'precious')
+    writeFileSync(file, 'kept')
+    // From a folder of its own in the temporary directory, as in any that is as deep.
+    const secrets = ['.', '', 'x'.repeat(300), join('..', '..', '..', '..', '..', file)]
+    await rig.gateway.deploy(processFunction('show', './secrets.sh', { secrets }))
+    expect(readFileSync(file, 'utf8')).toBe('kept')
+    expect(await shown(rig, 'show')).toBe('none\n')
+  })
 })
 
 test('no value is ever answered or logged', async () => {
