@@ -145,6 +145,8 @@ describe('the answer', () => {
     ['typed', 200, 'a,b', 'text/csv; charset=utf-8'],
     ['typed-bytes', 200, 'x', 'text/plain; charset=utf-8'],
     ['picture', 200, 'x', 'image/png'],
+    ['framed', 200, 'from elsewhere', HTML],
+    ['framed-nothing', 204, '', 'text/plain'],
     ['reset-content', 205, '', HTML],
     ['created', 201, 'made', HTML],
     ['getters', 200, '{"status":200,"zero":200,"headers":{}}', HTML],

@@ -15,7 +15,10 @@ export interface Answer {
 export function send(response: ServerResponse, { status, headers, value }: Answer): void {
   if (response.headersSent || response.destroyed) return
   try {
-    for (const [name, content] of Object.entries(headers)) response.setHeader(name, headerValue(content))
+    for (const [name, content] of Object.entries(headers)) {
+      // Of an answer from elsewhere that is passed on: how this one is framed is not the handler's to say (RFC 9112 §6.2).
+      if (name.toLowerCase() !== 'transfer-encoding') response.setHeader(name, headerValue(content))
+    }
     const stream = streamOf(value)
     if (stream !== undefined) {
       sendStream(response, status, stream)
