@@ -131,9 +131,10 @@ export class Collection<T> {
       }
       let waitMs = 0
       try {
-        if (this.#version === undefined) await this.#list()
+        // However the watch before it ended: behind a proxy that cuts them, all end by a failure.
+        const isStale = clock.monotonic() - this.#listedAtMs >= (this.#options.relistMs ?? RELIST_MS)
+        if (this.#version === undefined || isStale) await this.#list()
         await this.#watch()
-        if (clock.monotonic() - this.#listedAtMs >= (this.#options.relistMs ?? RELIST_MS)) this.#version = undefined
         this.#failures += 1
         settle()
         // A server that ends watches at once is not asked in a circle.

@@ -128,6 +128,15 @@ describe('a watch', () => {
     expect(cluster.messages).toEqual([])
   })
 
+  test('that never ends but by being cut is not believed for ever either', async () => {
+    const restored = { metadata: { resourceVersion: '3' }, items: [deployment('a', 'restored', '2')] }
+    await using cluster = await Cluster.of([json(list(deployment('a', '1'))), json(restored)], { tuning: { relistMs: 0 } }) // prettier-ignore
+    await cluster.watched()
+    cluster.watches[0]?.destroy()
+    await cluster.until(() => expect(cluster.topics).toEqual(['restored']))
+    await cluster.until(() => expect(cluster.versions).toEqual(['list', '10', 'list', '3']))
+  })
+
   test('that ends by an event of 410 leads to a list, and what is wired stays meanwhile', async () => {
     await using cluster = await Cluster.of([json(list(deployment('a', '1'))), json(list(deployment('a', '2')))])
     await cluster.watched()
