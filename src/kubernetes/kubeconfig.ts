@@ -1,12 +1,14 @@
 // Access outside a pod: the kubeconfig of whoever runs this, as kubectl reads it. Loads @kubernetes/client-node, which is
 // large; called by open-access.ts only where there is no service account.
 
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { RequestOptions } from 'node:https'
 import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 
 import type { Cluster, KubeConfig, User } from '@kubernetes/client-node'
+import { load as loadYaml } from 'js-yaml'
 
 import { HubError, Secret, errorText, isRecord, recordOf } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
@@ -55,6 +57,8 @@ interface Loaded {
   readonly cluster: Cluster
   /** Of a user with `exec`. */
   readonly program: LoginProgram | undefined
+  /** Of a user with `tokenFile`; it counts before a `token`. */
+  readonly tokenFile: string | undefined
   readonly context: { readonly name: string; readonly namespace?: string }
 }
 
@@ -116,10 +120,11 @@ async function load(options: KubeconfigOptions): Promise<Loaded> {
   const cluster = config.getCurrentCluster()
   if (cluster === null || URL.parse(cluster.server) === null)
     throw invalid(`context "${name}" of the kubeconfig names no cluster with a server`, 'Correct its cluster.')
-  const user = config.getCurrentUser()
+  const user: FileUser | null = config.getCurrentUser()
   if (user === null && !cluster.server.startsWith('http://'))
     throw invalid(`context "${name}" of the kubeconfig names no user that it has`, 'Correct its user.')
-  return { config: withoutExec(config), cluster, context, program: programOf(options, user, name) }
+  const program = programOf(options, user, name)
+  return { config: withoutExec(config), cluster, context, program, tokenFile: user?.tokenFile }
 }
 
 async function loadClient(): Promise<typeof import('@kubernetes/client-node')> {
@@ -172,8 +177,17 @@ function filesOf({ env, file }: KubeconfigOptions): readonly string[] {
   throw unreadable(`this is no pod, and there is no kubeconfig at ${candidates.join(', ')}`)
 }
 
+type FileUser = User & { readonly tokenFile?: string }
+
+/** The client drops `tokenFile`: it looks for it by another name. */
 function read(config: KubeConfig, file: string): KubeConfig {
   config.loadFromFile(file)
+  const users = recordOf(loadYaml(readFileSync(file, 'utf8')))['users']
+  const tokenFiles = new Map((Array.isArray(users) ? users : []).map(recordOf).map(({ name, user }) => [name, recordOf(user)['tokenFile']])) // prettier-ignore
+  config.users = config.users.map((user): FileUser => {
+    const tokenFile = tokenFiles.get(user.name)
+    return typeof tokenFile === 'string' && tokenFile !== '' ? { ...user, tokenFile: resolve(dirname(file), tokenFile) } : user // prettier-ignore
+  })
   return config
 }
 
@@ -188,12 +202,14 @@ function merge(into: KubeConfig, from: KubeConfig): void {
   if ((into.getCurrentContext() ?? '') === '' && current !== undefined) into.setCurrentContext(current)
 }
 
-async function credentialsOf({ config, cluster, context, program }: Loaded): Promise<Credentials> {
+async function credentialsOf({ config, cluster, context, program, tokenFile }: Loaded): Promise<Credentials> {
   // As kubectl: what is sent in the clear carries no credentials. Such servers are proxies on this machine.
   if (cluster.server.startsWith('http://')) return { tls: {}, authorization: undefined }
   const applied: RequestOptions = {}
+  let token: string | undefined
   try {
     await config.applyToHTTPSOptions(applied)
+    if (tokenFile !== undefined) token = (await readFile(tokenFile, 'utf8')).trim()
   } catch (error) {
     throw new HubError('HUB_CONFIG_UNREADABLE', `context ${context.name} of the kubeconfig: ${errorText(error)}`, {
       cause: error,
@@ -205,7 +221,8 @@ async function credentialsOf({ config, cluster, context, program }: Loaded): Pro
   const { headers, auth, ca, cert, key, servername, rejectUnauthorized } = applied
   if ('Impersonate-User' in recordOf(headers))
     throw invalid(`context "${context.name}" of the kubeconfig acts as another user`, 'Take `as` out of its user: impersonation is not supported.') // prettier-ignore
-  const bearer = login?.token === undefined ? recordOf(headers)['Authorization'] : `Bearer ${login.token}`
+  token = login?.token ?? token
+  const bearer = token === undefined ? recordOf(headers)['Authorization'] : `Bearer ${token}`
   const basic = typeof auth === 'string' ? `Basic ${Buffer.from(auth).toString('base64')}` : undefined
   const authorization = typeof bearer === 'string' ? bearer : basic
   return {

@@ -111,6 +111,21 @@ test('several files are one, in which the first that says something wins, as for
   expect([chosen.server, chosen.namespace]).toEqual(['https://three.example/k8s', 'shop'])
 })
 
+test('a token in a file beside the kubeconfig is the one of that moment, and counts before a token', async () => {
+  const clock = new ManualClock()
+  const users = { u: { token: 'old', tokenFile: 'beside.token' }, other: { tokenFile: '/no/token' } }
+  const given = { clusters: { c: { server: 'https://s' } }, users, contexts: { a: { cluster: 'c', user: 'u' }, b: { cluster: 'c', user: 'other' } } } // prettier-ignore
+  file('beside.token', 'first\n')
+  const access = await open(config('token-file', { ...given, current: 'a' }), { clock })
+  expect(await access.authorization()).toBe('Bearer first')
+  file('beside.token', 'second\n')
+  expect(await access.authorization('Bearer first')).toBe('Bearer second')
+  file('beside.token', 'third\n')
+  await clock.advance(60_000)
+  expect(await access.authorization()).toBe('Bearer third')
+  expect(await refusal(open(config('token-file', { ...given, current: 'b' })))).toMatchObject({ code: 'HUB_CONFIG_UNREADABLE', message: expect.stringContaining('/no/token') as string }) // prettier-ignore
+})
+
 test('a file that is named counts before KUBECONFIG, and in a pod, too', async () => {
   const own = config('own', {
     clusters: { c: { server: 'https://own.example' } },
