@@ -25,9 +25,25 @@ export function canonicalName(name: string): string {
   return name.toLowerCase().replace(/(^|-)[a-z]/g, (first) => first.toUpperCase())
 }
 
-/** The value of `Authorization` for a URL with a user or a password; undefined for one with neither. @throws URIError */
-export function basicAuthorization({ username, password }: URL): string | undefined {
+/** The value of `Authorization` for a URL with a user or a password; undefined for one with neither. */
+export function basicAuthorization(url: URL): string | undefined {
+  const { username, password } = credentialsOf(url)
   if (username === '' && password === '') return undefined
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-  return `Basic ${Buffer.from(credentials).toString('base64')}`
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+}
+
+/** Percent-decoded; as it is written where it cannot be, as a password with a `%` of its own. */
+export function credentialsOf({ username, password }: Pick<URL, 'username' | 'password'>): {
+  readonly username: string
+  readonly password: string
+} {
+  return { username: decoded(username), password: decoded(password) }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

@@ -125,6 +125,8 @@ describe('the address of NATS', () => {
     expect([settings.servers, settings.username, settings.password?.reveal()]).toEqual([['nats://nats:4222'], 'us@er', 'pa/ss']) // prettier-ignore
     expect(JSON.stringify(settings)).not.toContain('pa/ss')
     expect(natsSettings('nats://token@nats').token?.reveal()).toBe('token')
+    const odd = natsSettings('nats://user:100%@nats')
+    expect([odd.username, odd.password?.reveal()]).toEqual(['user', '100%'])
   })
 
   test.each(['http://nats', 'nats://', 'nats://user:secret@:4222', ''])(

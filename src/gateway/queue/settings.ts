@@ -5,6 +5,7 @@ import { HubError, Secret, formatSize, parseSize } from '../../sdk/index.ts'
 import type { RetrySettings } from '../../sdk/index.ts'
 import { choiceIn, isSet, isTrue, millisecondsIn, wholeNumberIn } from '../environment.ts'
 import type { Environment } from '../environment.ts'
+import { credentialsOf } from '../headers.ts'
 
 /** NATS with JetStream instead of the embedded store. */
 export interface NatsSettings {
@@ -114,9 +115,7 @@ export function natsSettings(text: string): NatsSettings {
   const urls = text.split(',').map((part) => urlOf(part.trim()))
   const [first] = urls
   const servers = urls.map(({ protocol, hostname, port }) => `${protocol}//${hostname}:${port || '4222'}`)
-  const [username = '', password = ''] = [first?.username, first?.password].map((part) =>
-    decodeURIComponent(part ?? ''),
-  )
+  const { username, password } = credentialsOf(first ?? { username: '', password: '' })
   if (username === '') return { servers }
   // As the clients of NATS read it: a name alone is a token.
   if (password === '') return { servers, token: new Secret(username) }
