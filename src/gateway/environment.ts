@@ -6,7 +6,7 @@ import { HubError, parseDuration } from '../sdk/index.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Node's timers take no longer one: 24.8 days. */
-const TIMEOUT_MAX_MS = 2 ** 31 - 1
+export const TIMEOUT_MAX_MS = 2 ** 31 - 1
 
 export function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== ''

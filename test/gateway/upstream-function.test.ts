@@ -48,6 +48,8 @@ beforeAll(async () => {
       elsewhere('plain', origin),
       elsewhere('based', `${origin}/hook/v2?key=1`),
       elsewhere('known', origin.replace('//', '//user:p%40ss@')),
+      elsewhere('percent', origin.replace('//', '//user:100%@')),
+      elsewhere('patient', origin, { envVars: { read_timeout: '1000h' } }),
       elsewhere('hasty', origin, { envVars: { exec_timeout: '200ms' } }),
     ],
     { upstreamTimeoutMs: 10_000 },
@@ -93,6 +95,11 @@ describe('a call', () => {
     await rig.call('/function/known', { headers: { Authorization: 'Bearer mine' } })
     expect(requests.map(({ headers }) => headers.authorization)).toEqual(['Basic dXNlcjpwQHNz', 'Bearer mine'])
   })
+
+  test('has the password as it is written where it cannot be decoded', async () => {
+    await rig.call('/function/percent')
+    expect(requests[0]?.headers.authorization).toBe(`Basic ${Buffer.from('user:100%').toString('base64')}`)
+  })
 })
 
 describe('the answer', () => {
@@ -114,6 +121,10 @@ describe('the answer', () => {
 
   test('can begin before the body of the request has ended', async () => {
     expect(await mirrored(rig.gateway.address, '/function/plain/mirror')).toEqual(['one', 'two'])
+  })
+
+  test('can take its time with a read_timeout longer than timers are', async () => {
+    expect(await mirrored(rig.gateway.address, '/function/patient/mirror')).toEqual(['one', 'two'])
   })
 
   test('that breaks off breaks off for the caller', async () => {

@@ -1,7 +1,7 @@
 // What OpenFaaS's watchdogs read from a function's environment, and what they tell about a call.
 
 import { parseDuration } from '../../sdk/index.ts'
-import { durationMs } from '../environment.ts'
+import { TIMEOUT_MAX_MS, durationMs } from '../environment.ts'
 import { headerOf } from '../headers.ts'
 import type { RuntimeRequest } from './runtime.ts'
 
@@ -34,7 +34,8 @@ export function limitsOf(env: Environment, defaults: Limits): Limits {
 }
 
 function limitOf(text: string | undefined, fallback: number): number {
-  return (text === undefined ? undefined : durationMs(text)) ?? fallback
+  const ms = (text === undefined ? undefined : durationMs(text)) ?? fallback
+  return Math.min(ms, TIMEOUT_MAX_MS)
 }
 
 /** A switch as the watchdogs read it: only `true` is on. */
