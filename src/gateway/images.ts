@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 
+import { redactUrl } from '../sdk/index.ts'
 import type { RuntimeSpec } from './function-spec.ts'
 
 /** Of a stack file: what a build would have put into the image. */
@@ -102,7 +103,7 @@ function isHttpUrl(text: string): boolean {
 }
 
 function notHttp(text: string): string {
-  return `upstream_url ${text} is not an http or https URL`
+  return `upstream_url ${redactUrl(text)} is not an http or https URL`
 }
 
 function handlerKind({ lang, handler }: ImageSource): 'node' | 'python' | undefined {

@@ -128,6 +128,11 @@ test('a function that runs elsewhere', () => {
   })
 })
 
+test('an upstream_url that is refused is named without its password', () => {
+  for (const url of ['htps://user:secret@example.invalid/x', 'user:secret@example.invalid/x'])
+    expect(runtimeOf('any:1', '', { upstream_url: url })).toMatch(/^upstream_url (?!.*secret).*example\.invalid/)
+})
+
 test.each(['nonsense', 'ftp://example.invalid', 'file:///etc/passwd', ''])('upstream_url %j is refused', (url) => {
   const said = `upstream_url ${url} is not an http or https URL`
   expect(runtimeOf('any:1', '', { upstream_url: url })).toBe(said)
