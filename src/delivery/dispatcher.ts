@@ -290,7 +290,10 @@ export class Dispatcher {
   #invoke(call: Call): void {
     const { trigger, flight } = call
     if (flight.delivery.mayInvoke?.() === false || this.#options.mayInvoke?.() === false) {
+      call.state = 'invoking'
       this.#withdraw(flight)
+      // Not at once: what it gives back lets the next one try, which may not either, and a thousand wait.
+      queueMicrotask(() => this.#letGo(call, 'withdrawn'))
       return
     }
     const { message, signal, responseBytesMax } = flight.delivery

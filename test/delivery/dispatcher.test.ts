@@ -106,6 +106,25 @@ describe('settling', () => {
     expect([rig.kinds(), rig.ledger.counts.returned]).toEqual([['1 ack'], 1])
   })
 
+  test.each([
+    ['their function', {}],
+    ['an event of the same key', { orderingKey: 'k' }],
+  ])('lets go of all that waited for %s when the turn is over, however many', async (_, more) => {
+    let isOurs = true
+    const rig = new Rig({ mayInvoke: () => isOurs, heldMax: 9000 })
+    rig.triggers = () => [trigger('a', { concurrency: 1 })]
+    rig.invoker.script = () => undefined
+    void rig.run()
+    for (let count = 0; count < 9000; count++) rig.push(message(`${count}`, more))
+    await rig.rest()
+    expect(rig.dispatcher.unsettled).toBe(9000)
+    isOurs = false
+    rig.invoker.answer(answered(200))
+    await rig.rest()
+    expect(rig.ledger.counts).toMatchObject({ acked: 1, returned: 8999, inFlight: 0 })
+    expect([rig.invoker.started.length, rig.limits.total.used, rig.dispatcher.invoking]).toEqual([1, 0, 0])
+  })
+
   test('hands back answers cut at what the delivery asked for, though the log keeps more', async () => {
     const rig = new Rig({ loggedResponseBytesMax: 100 })
     rig.invoker.script = () => answered(200, { response: { headers: ['x-a', '1'], body: Buffer.from('abcdef') } })
