@@ -125,6 +125,13 @@ describe('a generic HMAC', () => {
     const signature = hmac(`${NOW_S}body`)
     expect(hook.prove({ 'x-time': String(NOW_S), 'x-signature': signature }, Buffer.from('body'), NOW)).toEqual({ ok: true, id: signature }) // prettier-ignore
   })
+
+  test('is the same request however its hexadecimal digits are written', () => {
+    const hook = hookOf({ scheme: 'hmac', secret: SECRET, signed: '{timestamp}{body}', timestampHeader: 'X-Time' })
+    const signature = hmac(`${NOW_S}body`)
+    const recorded = { 'x-time': String(NOW_S), 'x-signature': signature.toUpperCase() }
+    expect(hook.prove(recorded, Buffer.from('body'), NOW)).toEqual({ ok: true, id: signature })
+  })
 })
 
 describe('credentials', () => {

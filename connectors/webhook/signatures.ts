@@ -36,8 +36,9 @@ export function hmacProof(secrets: readonly string[], options: HmacOptions): Pro
     if (!isSigned(secrets, algorithm, parts, [given.slice(prefix.length)], encoding))
       return refused('the signature is wrong')
     if (timestampHeader === undefined) return { ok: true }
-    // What is signed with its time is not sent twice by anybody but who has recorded it.
-    return lateness(timestamp, toleranceMs, nowMs) ?? { ok: true, ...(idHeader === undefined ? { id: given } : {}) }
+    // What is signed with its time is not sent twice by anybody but who has recorded it, and may write it otherwise.
+    const itself = encoding === 'hex' ? given.toLowerCase() : given
+    return lateness(timestamp, toleranceMs, nowMs) ?? { ok: true, ...(idHeader === undefined ? { id: itself } : {}) }
   }
 }
 
