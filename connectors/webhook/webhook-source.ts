@@ -1,7 +1,15 @@
 // The webhook source: an endpoint that puts what is proven into the hub's inbox, and answers when it is there, or when its
 // functions have answered.
 
-import { BodyTooLarge, HttpEndpoint, HubError, RepeatGuard, TopicIndex, errorText } from '../../src/sdk/index.ts'
+import {
+  BodyTooLarge,
+  HeaderWriter,
+  HttpEndpoint,
+  HubError,
+  RepeatGuard,
+  TopicIndex,
+  errorText,
+} from '../../src/sdk/index.ts'
 import type {
   Delivery,
   EndpointAnswer,
@@ -146,22 +154,26 @@ export class WebhookSource implements Source {
       return this.#ended(hook, 'unmatched', plain(200, `no function has the topic ${topic}`))
     const { respond, replayWindow } = this.#config
     // Before it is stored: the functions may be quicker than the disk says that it is.
-    const answers = respond === 'function' ? this.#answers.of(id, request.signal) : undefined
+    const waitsNot = new AbortController()
+    const answers = respond === 'function' ? this.#answers.of(id, AbortSignal.any([request.signal, waitsNot.signal])) : undefined // prettier-ignore
     let stored: 'stored' | 'known'
     try {
       const isRemembered = replayWindow > 0 && proof.id !== undefined
       stored = await this.#inbox.put(event, isRemembered ? { rememberMs: replayWindow } : {})
     } catch (error) {
-      this.#answers.give(id, undefined)
+      waitsNot.abort()
       if (!(error instanceof HubError) || error.code !== 'HUB_QUEUE_FULL') throw error
       this.#complain(hook, error.message)
       return this.#ended(hook, 'full', later(503, 'no room for more', FULL_RETRY_S))
     }
     this.#requests.add(1, { hook: hook.name, outcome: stored === 'stored' ? 'accepted' : 'repeated' })
-    if (stored === 'known') this.#answers.give(id, undefined)
+    // Whoever sent it first may be waiting still.
+    if (stored === 'known') waitsNot.abort()
     const results = await answers
     if (results !== undefined) return answerOf(results)
-    return { ...plain(202, stored === 'stored' ? 'accepted' : 'accepted before'), headers: { 'X-Webhook-Id': id } }
+    // Stripe's is in the body, where it may be any text.
+    const headers = new HeaderWriter('X-Webhook-').own('X-Webhook-Id', id).build()
+    return { ...plain(202, stored === 'stored' ? 'accepted' : 'accepted before'), headers }
   }
 
   #refused(hook: Hook, caller: string, { status, reason }: Refused): EndpointAnswer {

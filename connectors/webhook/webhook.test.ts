@@ -70,6 +70,17 @@ describe('a request', () => {
     expect(JSON.stringify(delivery?.message.headers)).not.toContain(SECRET)
   })
 
+  test('whose id is not fit for a header is answered all the same', async () => {
+    const clock = new ManualClock(Date.UTC(2026, 0, 1))
+    const seconds = clock.now() / 1000
+    await using hooks = await Hooks.open({ hooks: [{ name: 'stripe', scheme: 'stripe', secret: SECRET }] }, ['stripe'], { clock }) // prettier-ignore
+    const body = '{"id":"evt \u2713\\n","type":"paid"}'
+    const response = await hooks.post('/hooks/stripe', body, { 'Stripe-Signature': `t=${seconds},v1=${hmac(`${seconds}.${body}`)}` }) // prettier-ignore
+    const id = Buffer.from('webhook:stripe/evt \u2713\n').toString('base64')
+    expect([response.status, response.headers.get('x-webhook-id'), response.headers.get('x-webhook-id-enc')]).toEqual([202, id, 'b64']) // prettier-ignore
+    await hooks.rig.arrived(1)
+  })
+
   test('that no function wants is answered so, and not kept', async () => {
     await using hooks = await Hooks.open({ hooks: [GITHUB] }, ['github:push'])
     expect(await said(await hooks.github('ping', '{}', '1'))).toEqual([200, 'no function has the topic github:ping'])
@@ -238,6 +249,16 @@ describe('respond: function', () => {
     await second?.settle({ kind: 'ack' }, [RESULT])
     expect((await again).status).toBe(200)
     expect(await said(await send())).toEqual([202, 'accepted before'])
+  })
+
+  test('one that is sent again is not waited for, and the first caller still gets the answer', async () => {
+    await using hooks = await Hooks.open(CONFIG, ['open'])
+    const send = () => hooks.post('/hooks/open', 'it', { 'X-Id': '1' })
+    const first = send()
+    const [delivery] = await hooks.rig.arrived(1)
+    expect(await said(await send())).toEqual([202, 'accepted before'])
+    await delivery?.settle({ kind: 'ack' }, [RESULT])
+    expect(await said(await first)).toEqual([200, '{"challenge":"x"}'])
   })
 
   test('a function that takes too long is not waited for, and runs all the same', async () => {
