@@ -139,7 +139,7 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
       headersText(message),
       message.orderingKey ?? null,
       message.path ?? null,
-      Math.round(message.timestampMs),
+      storableMs(message.timestampMs),
       message.body,
     ) as unknown as Size
   }
@@ -198,6 +198,17 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
+}
+
+/** Further from 1970 no Date goes (ECMA-262 §21.4.1.1). */
+const INSTANT_MAX_MS = 8.64e15
+
+/**
+ * A publisher may state any number, such as nanoseconds: SQLite refuses what is no integer of 64 bits, and what is no safe
+ * integer is refused when it is read, with every other letter of its page.
+ */
+function storableMs(timestampMs: number): number {
+  return Math.round(Math.min(INSTANT_MAX_MS, Math.max(-INSTANT_MAX_MS, timestampMs)))
 }
 
 function fromRow(row: Row): StoredDeadLetter {

@@ -52,6 +52,16 @@ test('what a letter does not state stays absent', async () => {
   expect(stored?.failedAtMs).toBe(2)
 })
 
+test.each([
+  ['nanoseconds', 1.7e18],
+  ['more than SQLite can count to', 1.7e21],
+])('a time stamp of %s neither keeps a letter out of the store nor the others in it', async (_, timestampMs) => {
+  using letters = new SqliteDeadLetters(':memory:')
+  for (const one of [message('1', { timestampMs }), message('2', { timestampMs: 5 })]) await letters.put({ ...FULL, message: one }) // prettier-ignore
+  const times = letters.list(10).map(({ message: stored }) => stored.timestampMs)
+  expect(times).toEqual([8.64e15, 5])
+})
+
 test('its size follows what is stored and what is removed', async () => {
   using letters = new SqliteDeadLetters(join(folder, 'letters.db'))
   const empty = letters.size()
