@@ -46,7 +46,7 @@ describe('the image', () => {
 })
 
 interface Compose {
-  readonly services: Readonly<Record<string, { readonly '<<'?: { readonly image: string }; readonly command: readonly string[]; readonly environment?: Readonly<Record<string, string>> }>>
+  readonly services: Readonly<Record<string, { readonly '<<'?: { readonly image: string; readonly stop_grace_period?: string }; readonly command: readonly string[]; readonly environment?: Readonly<Record<string, string>> }>>
   readonly configs: { readonly stack: { readonly content: string } }
 } // prettier-ignore
 
@@ -73,6 +73,16 @@ describe('the compose file', () => {
     world.file('stack.yaml', compose.configs.stack.content)
     const [code, said] = await world.run('connector-hub plan --stack stack.yaml --strict', { says: /words\/#/ })
     expect([code, said]).toEqual([0, expect.stringMatching(/words\/# +count[^]*@every 10s/)])
+  })
+
+  test('gives hub and gateway the time to let what runs end that they take by themselves', async () => {
+    const { settings } = await readHubConfig({ env: {}, types: ['cron'] })
+    const [, said] = await world.run('connector-hub gateway --help', { says: /--drain-timeout/ })
+    const [, gatewayMs = 0] =
+      /--drain-timeout[^]*?default: "(\d+)s"/.exec(said)?.map((text) => Number(text) * 1000) ?? []
+    const graceMs = (service: string): number => Number.parseInt(compose.services[service]?.['<<']?.stop_grace_period ?? '10s', 10) * 1000 // prettier-ignore
+    expect([settings.drainTimeout, gatewayMs]).toEqual([25_000, 25_000])
+    expect([graceMs('hub'), graceMs('gateway')].filter((ms) => ms <= 25_000)).toEqual([])
   })
 
   test('starts its gateway with options that there are', async () => {

@@ -75,3 +75,13 @@ test.each(['README.md', 'moving-from-openfaas.md', 'prometheus/README.md'])(
     expect(broken).toEqual([])
   },
 )
+
+test.each(['README.md', 'moving-from-openfaas.md', 'prometheus/README.md'])(
+  'no | ends a cell of %s where it is meant as itself',
+  (page) => {
+    const text = readFileSync(join(DEPLOY, page), 'utf8').replaceAll(/^```[^]*?^```$/gm, '')
+    const tables = [...text.matchAll(/(?:^\|.*\n)+/gm)].map(([table]) => table.trimEnd().split('\n'))
+    const cells = (row: string): number => row.replaceAll('\\|', '').split('|').length
+    expect(tables.flatMap((rows) => rows.filter((row) => cells(row) !== cells(rows[0] ?? '')))).toEqual([])
+  },
+)
