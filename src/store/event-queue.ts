@@ -94,6 +94,8 @@ interface Out {
 const FORGET_EVERY = 1000
 /** After a settlement that could not be written. */
 const SETTLE_AGAIN_MS = 1000
+/** For a retry that an earlier process has postponed; as long as a function can ask for by Retry-After. */
+const LEFT_DELAY_MAX_MS = 3_600_000
 
 export class EventQueue implements Disposable {
   readonly #options: EventQueueOptions
@@ -114,12 +116,13 @@ export class EventQueue implements Disposable {
   constructor(options: EventQueueOptions) {
     this.#options = options
     this.#statements = prepare(options.database)
-    const left = this.#statements.all.all(options.name) as { seq: number; next_at_ms: number; bytes: number }[]
+    const left = this.#statements.all.all(options.name) as { seq: number; attempt: number; next_at_ms: number; bytes: number }[] // prettier-ignore
     const nowMs = options.clock.now()
-    for (const { seq, next_at_ms: nextAtMs, bytes } of left) {
+    for (const { seq, attempt, next_at_ms: nextAtMs, bytes } of left) {
       this.#count += 1
       this.#bytes += bytes
-      this.#schedule(seq, nextAtMs - nowMs)
+      // The clock may be behind what it was: a machine without a battery begins in the past.
+      this.#schedule(seq, attempt === 1 ? 0 : Math.min(nextAtMs - nowMs, LEFT_DELAY_MAX_MS))
     }
   }
 
@@ -358,7 +361,7 @@ function messageOf(row: Row, source: string): EventMessage {
 function prepare({ sqlite }: Database) {
   return {
     all: sqlite.prepare(
-      'SELECT seq, next_at_ms, length(body) + length(headers) AS bytes FROM events WHERE queue = ? ORDER BY seq',
+      'SELECT seq, attempt, next_at_ms, length(body) + length(headers) AS bytes FROM events WHERE queue = ? ORDER BY seq',
     ),
     one: sqlite.prepare(
       'SELECT seq, id, topic, target, path, content_type, ordering_key, headers, body, note, attempt, timestamp_ms FROM events WHERE seq = ?',

@@ -93,6 +93,20 @@ describe('an event', () => {
     await expect.poll(() => idsOf(again)).toEqual(['a', 'c'])
   })
 
+  test('comes again in a new process although the clock was set back, a retry within an hour', async () => {
+    const queue = open()
+    for (const id of ['new', 'retried']) await queue.put(event(id))
+    const arrivals = read(queue)
+    await expect.poll(() => arrivals).toHaveLength(2)
+    await arrivals[1]?.settle({ kind: 'retry', delayMs: 60_000, reason: 'answered 500' })
+    queue[Symbol.dispose]()
+    clock.jump(-365 * 86_400_000)
+    const again = read(open())
+    await expect.poll(() => idsOf(again)).toEqual(['new'])
+    await clock.advance(3_600_000)
+    await expect.poll(() => idsOf(again)).toEqual(['new', 'retried'])
+  })
+
   test('that is to be retried comes after the delay, with the next attempt', async () => {
     const queue = open()
     await queue.put(event('a'))
