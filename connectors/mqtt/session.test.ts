@@ -316,6 +316,27 @@ describe('while connected', () => {
     server.sendBytes('GET / HTTP/1.1\r\n\r\n')
     expect((await rig.lost()).code).toBe('HUB_SOURCE_PROTOCOL')
   })
+
+  // MQTT 5.0 §2.2.2, §3.3.2.3: a property that ends beyond its packet, and ones that may be there once.
+  test.for([
+    ['a user property without its value', [0x26, 0, 1, 0x61, 0, 9]],
+    ['correlation data cut off', [0x09, 0, 9]],
+    ['two response topics', [0x08, 0, 1, 0x61, 0x08, 0, 1, 0x62]],
+    ['two content types', [0x03, 0, 1, 0x61, 0x03, 0, 1, 0x62]],
+  ] as const)('so does a message with %s, and the next connection gets it', async ([, properties]) => {
+    await using server = await startFakeMqtt(5, (packet) =>
+      packet.cmd === 'connect'
+        ? [{ cmd: 'connack', sessionPresent: server.connections > 1, reasonCode: 0 }]
+        : agreeable(packet),
+    )
+    await using rig = await MqttRig.open({ url: server.url }, ['t'])
+    const rest = [0, 1, 0x74, 0, 7, properties.length, ...properties]
+    server.sendBytes(Buffer.from([0x32, rest.length, ...rest]))
+    expect(await rig.lost()).toMatchObject({ code: 'HUB_SOURCE_PROTOCOL', message: expect.stringContaining('PUBLISH') as string }) // prettier-ignore
+    await rig.connect(['t'])
+    server.send(publish(7, { dup: true }))
+    await rig.arrived(1)
+  })
 })
 
 describe('SUBSCRIBE', () => {

@@ -56,6 +56,7 @@ export interface FilterRequest {
 export type PublishAnswer = IPubackPacket | IPubrecPacket | IPubcompPacket
 type Answer = ISubackPacket | IUnsubackPacket
 
+const EMPTY = Buffer.alloc(0)
 /** First bytes: packet type and flags. */
 const PUBACK = 0x40
 const PUBREC = 0x50
@@ -210,7 +211,7 @@ export class MqttSession {
     if (this.#connack !== undefined) {
       if (packet.cmd === 'connack') this.#accepted(packet)
       else this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} came before CONNACK`))
-    } else if (packet.cmd === 'publish') this.#handlers?.publish(packet)
+    } else if (packet.cmd === 'publish') this.#published(packet)
     else if (packet.cmd === 'pubrel') {
       const messageId = packet.messageId as number
       this.#send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
@@ -220,6 +221,11 @@ export class MqttSession {
     else if (isPublishAnswer(packet) && this.#handlers?.answered !== undefined) this.#handlers.answered(packet)
     // PINGRESP has done its work by being heard.
     else if (packet.cmd !== 'pingresp') this.#fail(this.#nonsense(`${packet.cmd.toUpperCase()} is not for us`))
+  }
+
+  #published(packet: IPublishPacket): void {
+    if (isIntact(packet)) this.#handlers?.publish(packet)
+    else this.#fail(this.#nonsense('PUBLISH has a property that is cut off, or there twice'))
   }
 
   #accepted(connack: IConnackPacket): void {
@@ -365,6 +371,14 @@ export class MqttSession {
     for (const waiting of this.#requests.values()) waiting.reject(error)
     this.#requests.clear()
   }
+}
+
+/** The parser has null for what ends beyond its packet, and a list for what may be there once (MQTT 5.0 §2.2.2, §3.3.2.3). */
+function isIntact({ properties }: IPublishPacket): boolean {
+  if (properties === undefined) return true
+  const { contentType = '', responseTopic = '', correlationData = EMPTY, userProperties = {} } = properties
+  const texts: readonly unknown[] = [contentType, responseTopic, ...Object.values(userProperties).flat()]
+  return Buffer.isBuffer(correlationData) && texts.every((text) => typeof text === 'string')
 }
 
 function isPublishAnswer(packet: Packet): packet is PublishAnswer {
