@@ -35,16 +35,22 @@ const METHOD_NOT_ALLOWED = 'HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0
 /** Its method is a token (RFC 9110 §5.6.2). */
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]+) \/[^\s]* HTTP\/1\.[01]\r\n/
 
+/** The last answer that is still to be sent on a connection. */
+type Answering = WeakMap<Socket, ServerResponse>
+
 /** Not listening yet. */
 export function createListener(options: ListenerOptions): Server {
   const { headersTimeoutMs, readTimeoutMs, connectionsMax = CONNECTIONS_MAX, onFull } = options
+  const answering: Answering = new WeakMap()
   const server = new Listener({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: Math.min(headersTimeoutMs, readTimeoutMs),
     requestTimeout: readTimeoutMs,
     keepAliveTimeout: readTimeoutMs,
     connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs, readTimeoutMs),
-    shouldUpgradeCallback: (request) => isWebSocket(request) && refusalOf(request) === undefined,
+    // What changes the protocol has the connection to itself; behind a request that is still to be answered it changes none.
+    shouldUpgradeCallback: (request) =>
+      isWebSocket(request) && refusalOf(request) === undefined && !answering.has(request.socket),
   })
   server.maxConnections = connectionsMax
   let saidAt = -Infinity
@@ -55,11 +61,13 @@ export function createListener(options: ListenerOptions): Server {
   })
   // Their bytes are bounded; beyond a number Node would leave them out in silence.
   server.maxHeadersCount = 0
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => accept(request, response, options))
+  server.on('request', (request: IncomingMessage, response: ServerResponse) =>
+    accept(request, response, options, answering),
+  )
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     // A call's body is asked for when there is a function to read it.
     if (!targetOf(request).path.startsWith('/function/')) response.writeContinue()
-    accept(request, response, options)
+    accept(request, response, options, answering)
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     server.track(socket)
@@ -96,12 +104,21 @@ function refuseMethod({ code, rawPacket }: ParserError, socket: Socket): boolean
   return true
 }
 
-function accept(request: IncomingMessage, response: ServerResponse, options: ListenerOptions): void {
+function accept(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ListenerOptions,
+  answering: Answering,
+): void {
   // A caller that goes away is seen where its body is read or its answer written.
   response.on('error', () => {})
   const { method, socket } = request
   const deadline = setTimeout(() => socket.destroy(), options.writeTimeoutMs)
-  response.once('close', () => clearTimeout(deadline))
+  answering.set(socket, response)
+  response.once('close', () => {
+    clearTimeout(deadline)
+    if (answering.get(socket) === response) answering.delete(socket)
+  })
   const target = requestTarget(request.url ?? '/')
   // Of the server as a whole (RFC 9110 §9.3.7), as Go's server answers it.
   if (target.path === '*' && method === 'OPTIONS') return sendEmpty(response, 200)

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 
+import { sent } from './raw-socket.ts'
 import { nodeFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 import { startUpstream } from './upstream.ts'
@@ -120,6 +121,14 @@ test('a tunnel is a call in flight until it ends', async () => {
   expect((await refused(rig.gateway.address, '/function/one'))[0]).toBe(429)
   client.socket.close()
   await until('the next one is let in', async () => (await rig.call('/function/one')).status === 200)
+})
+
+test('behind a request that is still to be answered there is no tunnel, and the gateway stands', async () => {
+  const ahead = 'GET /function/answers/text HTTP/1.1\r\nHost: x\r\n\r\n'
+  const asking = 'Host: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n'
+  const raw = await sent(rig.gateway.address, `${ahead}GET /function/answers/created HTTP/1.1\r\n${asking}`)
+  await until('it is answered', raw.closed)
+  expect(raw.text()).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\nhelloHTTP\/1\.1 201 .*\r\n\r\nmade$/s)
 })
 
 test('a gateway that is closed ends its tunnels', async () => {
