@@ -27,7 +27,7 @@ export class FunctionLetters implements DeadLetterSink {
   async put(letter: DeadLetter): Promise<void> {
     const { function: name, mode, timeoutMs, invoker } = this.#options
     const { path: _, ...event } = letter.message
-    const message = { ...event, headers: { ...event.headers, ...headersOf(letter) } }
+    const message = { ...event, ...marked(event, headersOf(letter)) }
     const outcome = await invoker.invoke({ function: name, mode, message, timeoutMs, callbackUrl: undefined, responseBytesMax: 0, signal: undefined }) // prettier-ignore
     const problem = problemOf(outcome)
     if (problem === undefined) return
@@ -44,6 +44,20 @@ function headersOf(letter: DeadLetter): Readonly<Record<string, string>> {
   for (const [name, value] of Object.entries(letterHeaders(letter)))
     writer.own(`X-${name.split('-').map((word) => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`).join('-')}`, value) // prettier-ignore
   return writer.build()
+}
+
+type Headers = Pick<DeadLetter['message'], 'headers' | 'moreHeaders'>
+
+/** What an event brings under these names, however spelled, would say something else of the letter: many read the first value. */
+function marked({ headers, moreHeaders = [] }: Headers, marks: Readonly<Record<string, string>>): Headers {
+  // A letter without a status says so by having none.
+  const taken = new Set([...Object.keys(marks), 'X-Hub-Status'].map((name) => name.toLowerCase()))
+  const isFree = (name: string): boolean => !taken.has(name.toLowerCase().replace(/-enc$/, ''))
+  const more = moreHeaders.filter((_, index) => isFree(moreHeaders[index - (index % 2)] ?? ''))
+  return {
+    headers: { ...Object.fromEntries(Object.entries(headers).filter(([name]) => isFree(name))), ...marks },
+    moreHeaders: more,
+  }
 }
 
 function problemOf(outcome: Outcome): string | undefined {

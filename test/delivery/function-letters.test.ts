@@ -74,6 +74,26 @@ test('a function gets the event as it was, and why it is a dead letter in header
   expect(request.headers['x-evil']).toBeUndefined()
 })
 
+test('what an event claims in headers of those names is left out, whatever its spelling', async () => {
+  const { letters, asked } = await keeper(200)
+  const headers = { 'x-hub-function': 'other.prod', 'X-HUB-REASON-ENC': 'none', 'X-Hub-Signature': 'sha1=1' }
+  const moreHeaders = ['x-hub-function', 'third.prod', 'X-Hub-Signature', 'sha1=2']
+  await letters.put({ ...LETTER, reason: 'answered 500', message: { ...LETTER.message, headers, moreHeaders } })
+  expect(asked[0]?.request.headersDistinct).toMatchObject({
+    'x-hub-function': ['siren.prod'],
+    'x-hub-reason': ['answered 500'],
+    'x-hub-signature': ['sha1=1', 'sha1=2'],
+  })
+  expect(asked[0]?.request.headersDistinct).not.toHaveProperty('x-hub-reason-enc')
+})
+
+test('a letter without a status has none of its event', async () => {
+  const { letters, asked } = await keeper(200)
+  const { status: _, ...unanswered } = LETTER
+  await letters.put({ ...unanswered, message: { ...LETTER.message, moreHeaders: ['X-Hub-Status', '200'] } })
+  expect(asked[0]?.request.headersDistinct).not.toHaveProperty('x-hub-status')
+})
+
 test('with mode async the queue takes it', async () => {
   const { letters, asked } = await keeper(202, 'async')
   await letters.put(LETTER)
