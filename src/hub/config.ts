@@ -5,7 +5,16 @@ import { join } from 'node:path'
 
 import { NAMED_NAMESPACES_MAX, YamlFile, namedNamespaces } from '../discovery/index.ts'
 import { HubError, Secret, certificateFault, checkConfig, errorText, problemText, termsOf } from '../sdk/index.ts'
-import type { ConfigFault, ConfigOf, ConfigProblem, Fields, Manifest, Terms, TriggerSettings } from '../sdk/index.ts'
+import type {
+  ConfigFault,
+  ConfigOf,
+  ConfigProblem,
+  Fields,
+  Manifest,
+  ParseOptions,
+  Terms,
+  TriggerSettings,
+} from '../sdk/index.ts'
 import { hubFields, instanceFields } from './config-fields.ts'
 import { findLetterKeeper } from './letter-keeper.ts'
 import { loadManifest } from './registry.ts'
@@ -40,6 +49,9 @@ export interface HubConfig {
 const RESERVED_NAMES = new Set(
   Object.entries(hubFields).flatMap(([name, { kind }]) => (kind === 'group' ? [name.replace(/[A-Z].*/, '')] : [])),
 )
+
+/** What is the same for the hub's own fields and for those of each instance. */
+type Reading = Pick<ParseOptions, 'env' | 'readSecretFiles' | 'asWritten'>
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -104,17 +116,20 @@ export async function checkHubConfig(
   const instances = connectorsOf(root['connectors'], options)
   delete root['connectors']
   const problems: ConfigProblem[] = [...instances.problems]
-  const readSecretFiles = options.readSecretFiles ?? true
-  const hub = checkConfig(hubFields, withOpenFaasNames(root, options.env), {
+  const reading: Reading = {
     env: options.env,
+    readSecretFiles: options.readSecretFiles ?? true,
+    asWritten: (path) => (file === undefined ? undefined : textAt(file, path)),
+  }
+  const hub = checkConfig(hubFields, withOpenFaasNames(root, options.env), {
+    ...reading,
     envPrefix: 'HUB',
-    readSecretFiles,
     check: (checked) => scalerFault(checked) ?? leaderFault(checked) ?? namespacesFault(checked),
   })
   problems.push(...hub.problems)
   const configured: InstanceConfig[] = []
   for (const [name, input] of instances.inputs) {
-    const instance = await checkInstance(name, input, options.env, readSecretFiles)
+    const instance = await checkInstance(name, input, reading)
     if (Array.isArray(instance)) problems.push(...instance)
     else configured.push(instance)
   }
@@ -124,7 +139,7 @@ export async function checkHubConfig(
   const keeperOf = async (name: string): Promise<InstanceConfig | readonly ConfigProblem[]> =>
     configured.find((one) => one.name === name) ??
     // What is wrong with one of the file is told already.
-    (instances.inputs.has(name) ? [] : await checkInstance(name, { type: name }, options.env, readSecretFiles))
+    (instances.inputs.has(name) ? [] : await checkInstance(name, { type: name }, reading))
   const letterKeeper = hub.config === undefined ? undefined : await findLetterKeeper(hub.config, keeperOf, problems)
   const findings = problems.map((problem): ConfigFinding => {
     const place = file?.positionOf(problem.path)
@@ -209,11 +224,20 @@ function connectorsOf(
   return { inputs, problems }
 }
 
+/** A scalar of the file as it is typed there. */
+function textAt(file: YamlFile, path: readonly (string | number)[]): string | undefined {
+  let node = file.root
+  for (const name of path) {
+    if (node === undefined) return undefined
+    node = typeof name === 'number' ? file.items(node)?.[name] : file.entries(node)?.get(name)?.value
+  }
+  return node === undefined ? undefined : file.text(node)
+}
+
 async function checkInstance(
   name: string,
   input: Record<string, unknown>,
-  env: Environment,
-  readSecretFiles: boolean,
+  reading: Reading,
 ): Promise<InstanceConfig | ConfigProblem[]> {
   const path = ['connectors', name]
   if (typeof input['type'] !== 'string')
@@ -227,10 +251,9 @@ async function checkInstance(
   }
   const envPrefix = `HUB_${name.replaceAll('-', '_').toUpperCase()}`
   const { config, problems } = checkConfig({ ...manifest.fields, ...instanceFields }, input, {
+    ...reading,
     path,
-    env,
     envPrefix,
-    readSecretFiles,
     check: (checked) => manifest.check?.(checked),
   })
   if (config === undefined) return [...problems]

@@ -365,6 +365,8 @@ export interface ParseOptions<F extends Fields = Fields> {
   readonly envPrefix?: string
   /** Lint looks at files of other machines: leave secret files unread. Default true. */
   readonly readSecretFiles?: boolean
+  /** The text of a value as it was written: a secret such as 0123 is more than the number that YAML makes of it. */
+  readonly asWritten?: (path: readonly (string | number)[]) => string | undefined
   /** Asked last, when every field is valid. */
   readonly check?: (config: ConfigOf<F>) => ConfigFault | undefined
 }
@@ -390,7 +392,7 @@ export function checkConfig<F extends Fields>(
       options.envPrefix,
       (at, variable) => void used.set(at, variable),
     )
-    value = withSecrets(fields, value as Record<string, unknown>, path, problems, options.readSecretFiles ?? true)
+    value = withSecrets(fields, value as Record<string, unknown>, path, problems, options)
   }
   const result = objectSchema(fields).safeParse(value)
   if (result.success && problems.length === 0) {
@@ -470,24 +472,25 @@ function withSecrets(
   input: Record<string, unknown>,
   path: readonly (string | number)[],
   problems: ConfigProblem[],
-  readFiles: boolean,
+  options: Pick<ParseOptions, 'readSecretFiles' | 'asWritten'>,
 ): Record<string, unknown> {
   const merged = { ...input }
   for (const [name, declared] of Object.entries(fields)) {
     const inner = merged[name]
     if (declared.fields !== undefined && isRecord(inner))
-      merged[name] = withSecrets(declared.fields, inner, [...path, name], problems, readFiles)
+      merged[name] = withSecrets(declared.fields, inner, [...path, name], problems, options)
     const { entry } = declared
     if (entry !== undefined && Array.isArray(inner))
-      merged[name] = inner.map((item: unknown, index) => isRecord(item) ? withSecrets(entry, item, [...path, name, index], problems, readFiles) : item) // prettier-ignore
+      merged[name] = inner.map((item: unknown, index) => isRecord(item) ? withSecrets(entry, item, [...path, name, index], problems, options) : item) // prettier-ignore
     if (declared.kind !== 'secret') continue
+    if (typeof inner === 'number' || typeof inner === 'boolean') merged[name] = options.asWritten?.([...path, name]) ?? inner // prettier-ignore
     const file = merged[`${name}File`]
     if (file !== undefined && merged[name] !== undefined)
       problems.push({
         path: [...path, `${name}File`],
         message: `cannot be set together with ${name}; remove one of them`,
       })
-    else if (typeof file === 'string' && !readFiles) merged[name] = UNREAD
+    else if (typeof file === 'string' && options.readSecretFiles === false) merged[name] = UNREAD
     else if (typeof file === 'string') {
       try {
         merged[name] = readFileSync(file, 'utf8').trimEnd()

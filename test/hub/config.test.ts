@@ -9,6 +9,7 @@ import type { Environment, HubConfig } from '../../src/hub/config.ts'
 import { instanceFields } from '../../src/hub/config-fields.ts'
 import { builtInTypes, loadManifest } from '../../src/hub/registry.ts'
 import { HubError, problemText } from '../../src/sdk/index.ts'
+import type { Secret } from '../../src/sdk/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hub-config-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -131,6 +132,22 @@ describe('credentials of the gateway', () => {
     const text = `gateway: { auth: { usernameFile: ${folder}/user, passwordFile: ${folder}/password } }`
     expect(revealed(await read(text))).toEqual(['admin', 's3cret'])
   })
+
+  test.each(['0123', '12345678901234567890', '1.10', '0x1F', 'True', "'0123'"])(
+    'are what is typed, also where YAML reads %s as something else',
+    async (typed) => {
+      const login = `username: ${typed}, password: ${typed}`
+      const hook = `{ name: a, scheme: github, secret: ${typed} }`
+      const connectors = `mq: { <<: { password: ${typed} }, type: mqtt }, hooks: { type: webhook, hooks: [${hook}] }`
+      const { auth, instances } = await read(`gateway: { auth: { ${login} } }\nconnectors: { ${connectors} }\n`)
+      const [mq, hooks] = instances.map(({ source }) => source) as [
+        { password: Secret },
+        { hooks: { secret: Secret }[] },
+      ]
+      const plain = typed.replaceAll("'", '')
+      expect([auth?.username, auth?.password.reveal(), mq.password.reveal(), hooks.hooks[0]?.secret.reveal()]).toEqual([plain, plain, plain, plain]) // prettier-ignore
+    },
+  )
 
   test('of OpenFaaS: basic_auth with secret_mount_path; explicit ones win', async () => {
     const mount = join(folder, 'mount')
