@@ -104,6 +104,15 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     expect([settings.log.printResponse, settings.defaults.timeout, settings.limits.inFlightMax, auth]).toEqual([false, 20_000, 7, undefined]) // prettier-ignore
   })
 
+  test('a place of its own for dead letters is instead of the common one', async () => {
+    const connectors = { orders: { type: 'kafka' }, x: { type: 'mqtt', hub: { deadLetters: { connector: 'orders', topic: 'l' } } } } // prettier-ignore
+    const called = await rendered(api, { common: { hub: { deadLetters: { function: 'keep', mode: 'async' } } }, connectors }) // prettier-ignore
+    expect((await parsed(hubYamlText(called, 'x'))).settings.deadLetters).toEqual({ connector: 'orders', topic: 'l', mode: 'sync' }) // prettier-ignore
+    const y = { type: 'cron', hub: { deadLetters: { function: 'keep' } } }
+    const kept = await rendered(api, { common: { hub: { deadLetters: { connector: 'orders', topic: 'l' } } }, connectors: { ...connectors, y } }) // prettier-ignore
+    expect((await parsed(hubYamlText(kept, 'y'))).settings.deadLetters).toEqual({ function: 'keep', mode: 'sync' }) // prettier-ignore
+  })
+
   test('another connector keeps the dead letters of one whose broker cannot', async () => {
     const { instances, letterKeeper, settings } = await parsed(hubYamlText(chart, 'sensors'), { HUB_SENSORS_CLIENT_ID: 'pod' }) // prettier-ignore
     expect(instances.map(({ name }) => name).toSorted()).toEqual(['orders', 'sensors'])

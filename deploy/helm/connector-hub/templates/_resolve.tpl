@@ -22,6 +22,11 @@ OpenFaaS charts are translated by files/openfaas.yaml, and then the entry is lai
 {{- range $part, $value := $into }}{{ $_ := set $layer $part $value }}{{ end -}}
 {{- $layers = append $layers $layer -}}
 {{- end -}}
+{{- /* One of the two only: the place that the entry names is instead of the one that is common. */ -}}
+{{- $letters := (index $layers 1).hub.deadLetters | default dict -}}
+{{- $common := (index $layers 0).hub.deadLetters | default dict -}}
+{{- if $letters.function }}{{ $_ := set (index $layers 0).hub "deadLetters" (omit $common "connector" "topic") }}{{ end -}}
+{{- if $letters.connector }}{{ $_ := set (index $layers 0).hub "deadLetters" (omit $common "function" "mode") }}{{ end -}}
 {{- $entry := mergeOverwrite (index $layers 0) (index $layers 1) -}}
 {{- $_ := set $it "entry" $entry -}}
 {{- range list "hub" "config" "secrets" }}{{ $_ := set $it . (get $entry .) }}{{ end -}}
