@@ -45,12 +45,21 @@ interface Connection {
   readonly client: JetStreamClient
   /** By subject filter. */
   readonly readings: Map<string, Reading>
+  /** Wanted, in streams or not. */
+  subjects: readonly string[]
+  /** Ends with the last change of what is read. */
+  changing: Promise<void>
+  /** Nothing is pulled any more. */
+  readonly over: AbortController
+  search: ClockTimer | undefined
   backlog: BacklogWatch | undefined
 }
 
 /** Signs of life within one ackWait. */
 const TOUCHES = 3
 const PULLED_AT_ONCE_MAX = 256
+/** How often streams are looked for that were made meanwhile. */
+const SEARCH_MS = 30_000
 
 export class JetStreamSource implements Source {
   readonly #config: NatsConfig
@@ -93,7 +102,17 @@ export class JetStreamSource implements Source {
       const manager = await openManager(nats, this.#config)
       if (this.#closed) throw this.#lostProblem('the source was closed while it connected')
       if (nats.isClosed()) throw this.#lostProblem('the connection was closed')
-      connection = { nats, manager, client: jetstream(nats, { timeout }), readings: new Map(), backlog: undefined }
+      connection = {
+        nats,
+        manager,
+        client: jetstream(nats, { timeout }),
+        readings: new Map(),
+        subjects: [],
+        changing: Promise.resolve(),
+        over: new AbortController(),
+        search: undefined,
+        backlog: undefined,
+      }
     } catch (error) {
       await this.#line.end(nats)
       signal.throwIfAborted()
@@ -106,13 +125,18 @@ export class JetStreamSource implements Source {
   }
 
   /**
-   * What is missing is reported with the command that makes it, and the other subjects work.
+   * What is missing is reported with the command that makes it, and looked for again; the other subjects work.
    * @throws HubError HUB_SOURCE_FORBIDDEN when none can be read
    */
   async subscribe(wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
     const connection = this.#live()
+    await this.#change(connection, () => this.#subscribe(connection, wanted, signal))
+  }
+
+  async #subscribe(connection: Connection, wanted: readonly Subscription[], signal: AbortSignal): Promise<void> {
     const { readings } = connection
     const subjects = wantedSubjects(wanted, this.#config.topics)
+    connection.subjects = subjects
     for (const [subject, { feeds }] of readings) {
       if (subjects.includes(subject)) continue
       // The consumer stays at the server, with its place.
@@ -124,7 +148,7 @@ export class JetStreamSource implements Source {
       if (readings.has(subject)) continue
       signal.throwIfAborted()
       try {
-        readings.set(subject, await this.#read(connection, subject, subjects.length))
+        await this.#read(connection, subject)
       } catch (error) {
         problems.push(forbiddenProblem(error, this.#line.addresses) ?? asHubError(error, 'HUB_SOURCE_FORBIDDEN'))
       }
@@ -135,6 +159,7 @@ export class JetStreamSource implements Source {
       context: this.#context,
       places: () => [...readings].map(([subject, { places }]) => [subject, places] as const),
     })
+    if (connection.search === undefined) this.#searchLater(connection)
     reportRefusals(problems, subjects.length, this.#context.log)
   }
 
@@ -164,11 +189,42 @@ export class JetStreamSource implements Source {
     await Promise.all([this.#end(this.#connection), this.#end(this.#leaving)])
   }
 
-  async #read(connection: Connection, subject: string, subjects: number): Promise<Reading> {
-    const { nats, manager, client } = connection
-    const places = await this.#streams.places(manager, subject)
+  /** One change of what is read after the other. */
+  #change(connection: Connection, work: () => Promise<void>): Promise<void> {
+    const change = connection.changing.then(work)
+    connection.changing = change.catch(() => undefined)
+    return change
+  }
+
+  #searchLater(connection: Connection): void {
+    if (connection.over.signal.aborted) return
+    connection.search = this.#context.clock.after(SEARCH_MS, () => {
+      void this.#change(connection, () => this.#search(connection)).finally(() => this.#searchLater(connection))
+    })
+  }
+
+  /** For streams that were made since: of subjects that had none, and further ones. Never rejects. */
+  async #search(connection: Connection): Promise<void> {
+    const { subjects, over } = connection
+    const { log } = this.#context
+    for (const subject of subjects) {
+      if (over.signal.aborted) return
+      try {
+        const found = await this.#read(connection, subject)
+        if (found.length > 0) log.info('nats.found', `${subject} is read in ${found.map(({ stream }) => stream).join(', ')} now`) // prettier-ignore
+      } catch (error) {
+        log.debug('nats.not-found', `${subject}: ${errorText(error)}`)
+      }
+    }
+  }
+
+  /** In every stream that has the subject. @returns where it was not read before */
+  async #read(connection: Connection, subject: string): Promise<readonly Place[]> {
+    const { nats, manager, client, readings, subjects, over } = connection
+    const known = readings.get(subject)
+    const places = await this.#streams.places(manager, subject, new Set(known?.places.map(({ stream }) => stream)))
     // What is pulled ahead waits in memory, for every subject: a share of the bound each.
-    const batch = Math.max(1, Math.min(PULLED_AT_ONCE_MAX, Math.floor(this.#context.unsettledMax / subjects)))
+    const batch = Math.max(1, Math.min(PULLED_AT_ONCE_MAX, Math.floor(this.#context.unsettledMax / subjects.length)))
     const feeds: Feed[] = []
     for (const { stream, consumer: name } of places) {
       const consumer = await client.consumers.get(stream, name)
@@ -186,7 +242,9 @@ export class JetStreamSource implements Source {
         }),
       )
     }
-    return { places, feeds }
+    readings.set(subject, { places: [...(known?.places ?? []), ...places], feeds: [...(known?.feeds ?? []), ...feeds] })
+    if (over.signal.aborted) for (const feed of feeds) feed.stop()
+    return places
   }
 
   async #missing(manager: JetStreamManager, { stream, consumer }: Place): Promise<HubError | undefined> {
@@ -261,7 +319,9 @@ export class JetStreamSource implements Source {
 }
 
 /** Nothing is pulled any more. */
-function stop({ readings, backlog }: Connection): void {
+function stop({ readings, backlog, search, over }: Connection): void {
+  over.abort()
+  search?.cancel()
   backlog?.stop()
   for (const { feeds } of readings.values()) for (const feed of feeds) feed.stop()
 }

@@ -127,6 +127,18 @@ describe('what is read', () => {
     expect(topics.map(({ ok }) => ok)).toEqual([true, false])
   })
 
+  test('a stream that is made later is found: of a subject that had none, and a second one of a filter', async () => {
+    const clock = new ManualClock()
+    await using source = await rig({}, { clock }).opened([`${base}.x`, `late-${base}.x`, '*.second'])
+    await manager.streams.add({ name: `late-${base}`, subjects: [`late-${base}.>`] })
+    await stream.publish(`late-${base}.x`, 'of a new stream')
+    await stream.publish(`late-${base}.second`, 'of another new stream')
+    await clock.advance(30_000)
+    await source.arrived(2)
+    expect(source.bodies.toSorted()).toEqual(['of a new stream', 'of another new stream'])
+    expect(source.log.lines.filter((line) => line.includes('nats.found'))).toHaveLength(2)
+  })
+
   test('createStream makes what is missing', async () => {
     await using source = await rig({ createStream: true }).opened([`made-${base}.x`])
     await stream.publish(`made-${base}.x`, 'stored')

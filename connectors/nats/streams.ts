@@ -44,11 +44,17 @@ export class Streams {
 
   /**
    * A consumer in every stream that has the subject; made where it is missing.
+   * @param known streams that are left out
    * @throws HubError HUB_SOURCE_FORBIDDEN where there is no stream and none may be made
    */
-  async places(manager: JetStreamManager, subject: string): Promise<readonly Place[]> {
-    const streams = await this.of(manager, subject)
-    if (streams.length === 0) streams.push(await this.#create(manager, subject))
+  async places(
+    manager: JetStreamManager,
+    subject: string,
+    known: ReadonlySet<string> = new Set(),
+  ): Promise<readonly Place[]> {
+    const all = await this.of(manager, subject)
+    if (all.length === 0) all.push(await this.#create(manager, subject))
+    const streams = all.filter((stream) => !known.has(stream))
     const consumer = consumerName(this.#durable, subject)
     for (const stream of streams) await this.#ensure(manager, { stream, consumer }, subject)
     return streams.map((stream) => ({ stream, consumer }))
