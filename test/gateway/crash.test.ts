@@ -1,4 +1,4 @@
-// The gateway is killed with SIGKILL: no accepted call is lost, and no function outlives it.
+// The gateway is killed with SIGKILL: no accepted call is lost, and no function outlives it. Out of files it lives on.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,8 @@ import { noNats, startNats } from '../servers/nats.ts'
 import { forkGateway } from './forked-gateway.ts'
 import type { ForkedGateway } from './forked-gateway.ts'
 import { startReceiver } from './receiver.ts'
+import { rawSocket } from './raw-socket.ts'
+import type { RawSocket } from './raw-socket.ts'
 import { call, isAlive, until } from './rig.ts'
 
 let directory: string
@@ -17,8 +19,9 @@ let directory: string
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'gateway-crash-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-function startProcess(natsUrl = ''): Promise<ForkedGateway> {
-  return forkGateway('gateway-process.ts', [join(directory, 'state'), join(directory, 'hang.pid'), natsUrl])
+function startProcess(natsUrl = '', filesMax?: number): Promise<ForkedGateway> {
+  const args = [join(directory, 'state'), join(directory, 'hang.pid'), natsUrl]
+  return forkGateway('gateway-process.ts', args, filesMax)
 }
 
 function linesOf(file: string): string[] {
@@ -145,4 +148,21 @@ test('functions end with it: a blocked one, an idle one, and what a command star
   await gateway.kill()
   await until('they are gone', () => !pids.some(isAlive))
   expect(await Promise.all(calls)).toEqual(['broken off', 'broken off'])
+})
+
+test('a function that cannot be started because too many files are open is a 500, and is started when they are not', async () => {
+  await using gateway = await startProcess('', 100)
+  const get = (path: string): string => `GET /function/misbehave${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+  const caller = await rawSocket(gateway.address)
+  const others: RawSocket[] = []
+  while (!others.some(({ closed }) => closed())) {
+    const other = await rawSocket(gateway.address).catch(() => undefined)
+    if (other !== undefined) others.push(other)
+  }
+  caller.socket.write(get('/fine'))
+  await until('it is answered', () => caller.text() !== '' || caller.closed())
+  expect(caller.text()).toMatch(/^HTTP\/1\.1 500 .*Can't reach service for: misbehave\.\n$/s)
+  for (const { socket } of others) socket.destroy()
+  await until('it is served', async () => (await call(gateway.address, '/function/misbehave/fine')).status === 200)
+  caller.socket.destroy()
 })

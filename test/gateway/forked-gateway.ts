@@ -1,7 +1,9 @@
 // A gateway in a process of its own, for tests that kill it: one of the programs *-process.ts, forked.
 
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 
 export interface ForkedGateway extends AsyncDisposable {
   readonly address: string
@@ -9,9 +11,14 @@ export interface ForkedGateway extends AsyncDisposable {
   kill(): Promise<void>
 }
 
-/** Resolves when it says its address. @param program its file in this folder. @throws Error when it ends before */
-export async function forkGateway(program: string, args: readonly string[]): Promise<ForkedGateway> {
-  const child = fork(new URL(program, import.meta.url), args, { execArgv: [] })
+/**
+ * Resolves when it says its address. @throws Error when it ends before
+ * @param program its file in this folder
+ * @param filesMax that it may have open at once
+ */
+export async function forkGateway(program: string, args: readonly string[], filesMax?: number): Promise<ForkedGateway> {
+  const file = new URL(program, import.meta.url)
+  const child = filesMax === undefined ? fork(file, args, { execArgv: [] }) : forkLimited(file, args, filesMax)
   const exited = once(child, 'exit')
   const address = await Promise.race([
     once(child, 'message').then(([message]) => message as string),
@@ -22,4 +29,9 @@ export async function forkGateway(program: string, args: readonly string[]): Pro
     await exited
   }
   return { address, kill, [Symbol.asyncDispose]: kill }
+}
+
+function forkLimited(file: URL, args: readonly string[], filesMax: number): ChildProcess {
+  const command = ['-c', `ulimit -n ${filesMax} && exec "$@"`, 'sh', process.execPath, fileURLToPath(file), ...args]
+  return spawn('/bin/sh', command, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
 }

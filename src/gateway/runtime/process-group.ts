@@ -35,6 +35,11 @@ export function spawnGroup({ command, directory, env, stdio, reaper, until }: Sp
     throw new RuntimeFailure('unreachable', `could not be started: ${errorText(error)}`)
   }
   const { pid } = child
+  // Without files to open it has no pipes either, and its error would come where nobody listens yet.
+  if ((child.stdio as ChildProcess['stdio'] | undefined) === undefined) {
+    child.on('error', () => {})
+    throw new RuntimeFailure('unreachable', 'could not be started: too many files are open (ulimit -n)')
+  }
   if (pid === undefined) return child
   reaper.watch(pid)
   child.once(until, () => {
