@@ -201,18 +201,20 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     expect(chart.one('ServiceMonitor', 'connector-hub-hooks').spec).toMatchObject({ selector: { matchLabels: { 'app.kubernetes.io/component': 'hooks' } } })
   }) // prettier-ignore
 
-  test("RabbitMQ's scaler asks the replicas what they have, and is let in", async () => {
+  test("RabbitMQ's scaler asks the replicas what they have, and is let out and in", async () => {
     const jobs = await one(api, 'jobs', {
       type: 'rabbitmq',
       config: { deadLetterExchange: 'letters' },
       autoscaling: { enabled: true },
-      networkPolicy: { enabled: true, metricsFrom: [{ namespaceSelector: {} }] },
+      networkPolicy: { enabled: true, metricsFrom: [{ namespaceSelector: {} }], egress: [{ to: [{ ipBlock: { cidr: '10.0.0.0/8' } }] }] }, // prettier-ignore
     })
     expect(podOf(jobs, 'Deployment', 'connector-hub-jobs-scaler').containers[0].env).toEqual([{ name: 'HUB_SCALER_HUB', value: 'http://connector-hub-jobs.openfaas:8081' }])
     expect(podOf(jobs, 'Deployment', 'connector-hub-jobs').containers[0].env).toBeUndefined()
     expect(jobs.one('Service', 'connector-hub-jobs').spec).toMatchObject({ clusterIP: 'None', ports: [{ port: 8081 }] })
     const scaler = { 'app.kubernetes.io/name': 'connector-hub', 'app.kubernetes.io/instance': 'connector-hub', 'app.kubernetes.io/component': 'jobs-scaler' }
     expect(jobs.one('NetworkPolicy', 'connector-hub-jobs').spec).toMatchObject({ ingress: [{ ports: [{ port: 'metrics' }], from: [{ namespaceSelector: {} }, { podSelector: { matchLabels: scaler } }] }] })
+    const replicas = { ...scaler, 'app.kubernetes.io/component': 'jobs' }
+    expect(jobs.one('NetworkPolicy', 'connector-hub-jobs-scaler').spec?.['egress']).toContainEqual({ ports: [{ port: 8081, protocol: 'TCP' }], to: [{ podSelector: { matchLabels: replicas } }] })
   }) // prettier-ignore
 
   test.each(['cron', 'mqtt', 'nats', 'minio'])('%s may do what turns need', async (type) => {

@@ -65,6 +65,15 @@ spec:
     - ports:
         - { port: 53, protocol: UDP }
         - { port: 53, protocol: TCP }
+    {{- if eq $it.type "rabbitmq" }}
+    # The replicas: what they have.
+    - ports:
+        - { port: 8081, protocol: TCP }
+      to:
+        - podSelector:
+            matchLabels:
+              {{- include "connector-hub.selector" $it | nindent 14 }}
+    {{- end }}
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
