@@ -1,5 +1,6 @@
 // Several members of one group on a real broker: who has what, what happens to what is out when it moves.
 
+import { Connection, leaveGroupV4 } from '@platformatic/kafka'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import type { Delivery } from '../../src/sdk/index.ts'
@@ -7,6 +8,7 @@ import { ack, until } from '../../test/source-rig.ts'
 import type { SourceRig } from '../../test/source-rig.ts'
 import { noKafka } from '../../test/servers/kafka.ts'
 import { startTcpProxy } from '../../test/servers/tcp-proxy.ts'
+import { withAdmin } from './broker.ts'
 import { KafkaRig } from './rig.ts'
 
 const missing = await noKafka()
@@ -18,6 +20,19 @@ function assigned({ gauges }: SourceRig): number {
 
 function said({ log }: SourceRig, event: string): number {
   return log.lines.filter((line) => line.includes(`"${event}"`)).length
+}
+
+async function membersOf(kafka: KafkaRig, group: string): Promise<readonly { readonly memberId: string }[]> {
+  const { groups } = await withAdmin(kafka.client, (admin) => admin.describeGroups([group]))
+  return groups[0]?.members.map(({ memberId }) => ({ memberId })) ?? []
+}
+
+/** As the coordinator does it to members whose session ends. */
+async function expel(kafka: KafkaRig, group: string, members: readonly { readonly memberId: string }[]): Promise<void> {
+  const connection = new Connection('expels')
+  await connection.connect('127.0.0.1', kafka.server.plainPort)
+  await leaveGroupV4.api.async(connection, group, [...members])
+  await connection.close()
 }
 
 const idOf = ({ message }: Delivery): string => message.id
@@ -78,6 +93,25 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     // What was withdrawn holds no room.
     await spread(topic, 32)
     await first.arrived(8 + 8)
+  })
+
+  test('one that is expelled while it gives up partitions settles nothing of them any more, and comes back', async () => {
+    const topic = await kafka.topic(PARTITIONS)
+    await spread(topic, 8)
+    const patient = { revokeTimeout: '20s', rebalanceTimeout: '30s', sessionTimeout: '10s' }
+    const first = await kafka.source('expelled', patient).opened([topic])
+    await first.arrived(8)
+    const members = await membersOf(kafka, 'expelled')
+    const second = kafka.source('expelled', patient)
+    const joining = second.opened([topic])
+    await until(() => said(first, 'kafka.revoking') > 0, 'the group rebalances')
+    await expel(kafka, 'expelled', members)
+    expect(await Promise.all(first.arrivals.map(ack))).toEqual(first.arrivals.map(() => 'stale'))
+    await joining
+    first.ackAll = true
+    second.ackAll = true
+    await until(() => assigned(first) === 2 && assigned(second) === 2, 'each has two partitions')
+    expect(first.ending).toBeUndefined()
   })
 
   test('a static member comes back without moving partitions, and its name is taken only once', async () => {

@@ -67,6 +67,8 @@ export class Group {
   #wanted = Promise.withResolvers<void>()
   #mustJoin = false
   #joining = false
+  /** The last part of joining: we are a member again, and take and give up what the group says. */
+  #applying = false
   #stable = Promise.withResolvers<void>()
 
   constructor(config: KafkaConfig, cluster: Cluster, clock: Clock, events: GroupEvents, stop: AbortSignal) {
@@ -174,7 +176,12 @@ export class Group {
     const connection = await this.connection('join')
     const synced = await syncGroupV4.api.async(connection, this.#config.group, this.#generation, this.#memberId, this.#instance, PROTOCOL_TYPE, PROTOCOL, assignments) // prettier-ignore
     const assigned = eachPartition(decodeConsumerProtocolAssignment(synced.assignment).assignedPartitions)
-    await this.#apply(new Map(assigned.map((one) => [partitionKey(one.topic, one.partition), one])))
+    this.#applying = true
+    try {
+      await this.#apply(new Map(assigned.map((one) => [partitionKey(one.topic, one.partition), one])))
+    } finally {
+      this.#applying = false
+    }
   }
 
   async #joinGroup(): Promise<JoinResponse> {
@@ -210,10 +217,16 @@ export class Group {
   }
 
   async #apply(assigned: ReadonlyMap<string, TopicPartition>): Promise<void> {
+    const generation = this.#generation
     const revoked = [...this.#owned].filter(([key]) => !assigned.has(key))
     const added = [...assigned].filter(([key]) => !this.#owned.has(key))
     if (added.length > 0) {
       await this.#events.assigned(added.map(([, one]) => one))
+      if (generation !== this.#generation) {
+        // Expelled meanwhile.
+        this.#events.lost()
+        return
+      }
       for (const [key, one] of added) this.#owned.set(key, one)
     }
     if (revoked.length === 0) return
@@ -248,10 +261,12 @@ export class Group {
    */
   async refused(error: unknown, generation: number): Promise<boolean> {
     if (this.#stop.aborted) return false
-    // While we join, the answer to that counts.
-    if (this.#joining || generation !== this.#generation) return true
+    // While we join, the answer to that counts. Giving up waits for its commit, which would else never find another
+    // coordinator, nor learn that there is nothing to commit any more.
+    if ((this.#joining && !this.#applying) || generation !== this.#generation) return true
     if (!(await this.#survives(error))) return false
-    if (errorIds(error).some((id) => REJOIN.has(id) || EXPELLED.has(id)) && !this.#joining) this.rejoin()
+    const ids = errorIds(error)
+    if (ids.some((id) => EXPELLED.has(id)) || (!this.#joining && ids.some((id) => REJOIN.has(id)))) this.rejoin()
     return true
   }
 
