@@ -59,4 +59,29 @@ describe.skipIf(missing !== undefined)('a cluster', () => {
       expect(source.ending).toBeUndefined()
     },
   )
+
+  test('a partition that only one broker has is read on when that one is back', { timeout: 120_000 }, async () => {
+    await using kafka = await KafkaRig.start({ config: REPLICATED })
+    await using second = await startKafka({ joins: kafka.server, config: REPLICATED })
+    await expect.poll(async () => (await withAdmin(kafka.client, (admin) => admin.describeCluster())).brokers.length, { timeout: 30_000 }).toBe(2) // prettier-ignore
+    const topic = 'on-one-broker'
+    await kafka.create(topic, PARTITIONS)
+    // This client fails where a partition has none.
+    const isLed = (): Promise<boolean> => leaders(kafka, topic).then(() => true, () => false) // prettier-ignore
+    const group = await groupLedBy(kafka, kafka.server.node)
+    const source = await kafka.source(group, { sessionTimeout: '20s', rebalanceTimeout: '30s', topicRefresh: '60s' }).opened([topic]) // prettier-ignore
+    source.ackAll = true
+    const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition)
+    const read = (from: number): Set<string | undefined> => new Set(source.arrivals.slice(from).map(({ message: { headers } }) => headers['X-Kafka-Partition'])) // prettier-ignore
+    await kafka.send(topic, ...partitions.map((partition) => ({ partition })))
+    await source.arrived(PARTITIONS)
+    await second.kill()
+    await expect.poll(isLed, { timeout: 30_000 }).toBe(false)
+    await second.start()
+    await expect.poll(isLed, { timeout: 30_000 }).toBe(true)
+    // The leader is known to one broker sooner than to the other.
+    for (const partition of partitions) await vi.waitFor(() => kafka.send(topic, { partition }), { timeout: 30_000 })
+    await until(() => read(PARTITIONS).size === PARTITIONS, 'every partition is read again')
+    expect(source.ending).toBeUndefined()
+  })
 })

@@ -18,6 +18,8 @@ export interface CommitterOptions {
   readonly intervalMs: number
   readonly stop: AbortSignal
   readonly failed: (error: HubError) => void
+  /** A partition was taken away: there is nothing at the broker to commit to. */
+  readonly gone: () => void
 }
 
 type CommitResponse = Awaited<ReturnType<typeof offsetCommitV7.api.async>>
@@ -29,7 +31,7 @@ const OFFSET_METADATA_TOO_LARGE = 12
 const UNKNOWN_TOPIC_OR_PARTITION = 3
 const TOPIC_AUTHORIZATION_FAILED = 29
 const FENCED_INSTANCE_ID = 82
-/** Its topic is deleted, or closed to us: whoever looks for topics finds that, too, and leaves it out. */
+/** Its topic is deleted, or closed to us: whoever looks for topics finds that, too, and leaves it out, if it stays so. */
 const TAKEN_AWAY = new Set([UNKNOWN_TOPIC_OR_PARTITION, TOPIC_AUTHORIZATION_FAILED])
 /**
  * Another try may work: with another coordinator, after the rebalance, or as a member of the next generation. When the group
@@ -135,6 +137,7 @@ export class Committer {
   #lost(partition: Partition, commit: Commit): void {
     partition.takeAway()
     partition.failed(commit)
+    this.#options.gone()
   }
 
   #again(round: Round): void {

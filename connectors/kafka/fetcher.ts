@@ -26,6 +26,8 @@ export interface FetcherOptions {
   arrived(): void
   /** The broker does not lead it any more, or does not know it. */
   moved(): Promise<void>
+  /** The broker does not know it: it has moved, or its topic is deleted. */
+  unknown(partition: Partition): void
   /** Its position is not in the log any more. */
   outOfRange(partition: Partition): void
   /** Nothing can be read from this broker. */
@@ -42,6 +44,7 @@ const ANSWER_PARTITIONS = 4
 const AGAIN_MS = 100
 /** Protocol guide, "Error Codes". */
 const OFFSET_OUT_OF_RANGE = 1
+const UNKNOWN_TOPIC_OR_PARTITION = 3
 
 export class Fetcher {
   readonly #options: FetcherOptions
@@ -103,6 +106,7 @@ export class Fetcher {
       this.#options.outOfRange(partition)
       return true
     }
+    if (errorCode === UNKNOWN_TOPIC_OR_PARTITION) this.#options.unknown(partition)
     if (errorCode !== 0) return false
     const isCommitted = this.#options.config.isolation === 'committed'
     partition.end = isCommitted ? lastStableOffset : highWatermark

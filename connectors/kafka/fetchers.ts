@@ -1,14 +1,14 @@
 // One fetcher for each broker that leads a partition which is read, and where partitions are led now. Owned by one session,
 // or by whoever looks at topics without being a member of the group.
 
-import { HubError } from '../../src/sdk/index.ts'
-import type { Clock, SourceLog } from '../../src/sdk/index.ts'
+import { sleep } from '../../src/sdk/index.ts'
+import type { Clock, HubError, SourceLog } from '../../src/sdk/index.ts'
 import type { Cluster } from './cluster.ts'
 import type { KafkaConfig } from './dial.ts'
 import { Fetcher } from './fetcher.ts'
 import type { Partition } from './partition.ts'
 import { kafkaProblem } from './problems.ts'
-import { leaderOf, readingProblem } from './topic-state.ts'
+import { UNKNOWN_TOPIC, leaderOf, readingProblem } from './topic-state.ts'
 import type { TopicState } from './topic-state.ts'
 
 export interface FetchersOptions {
@@ -25,15 +25,23 @@ export interface FetchersOptions {
   readonly arrived: () => void
   /** Its position is not in the log any more: look for another one. */
   readonly outOfRange: (partition: Partition) => Promise<void>
+  /** Its topic was not there and is again, perhaps made anew; or the partition was taken away from us, and can be read again. */
+  readonly returned?: (partition: Partition) => Promise<void>
   /** No broker can be reached, or waiting does not help. */
   readonly lost: (error: HubError) => void
 }
+
+/** Before it is looked again for leaders that were missing: no broker says when there is one. */
+const LOOK_AGAIN_MS = 2000
 
 export class Fetchers {
   readonly #options: FetchersOptions
   readonly #fetchers = new Map<number, Fetcher>()
   /** By topic, as of the last look. */
   #states: ReadonlyMap<string, TopicState> = new Map()
+  /** Of topics that were not there. */
+  readonly #vanished = new WeakSet<Partition>()
+  #isLookingAgain = false
 
   constructor(options: FetchersOptions) {
     this.#options = options
@@ -45,14 +53,49 @@ export class Fetchers {
     this.#states = await this.#options.cluster.topics([...new Set(partitions.map(({ topic }) => topic))])
     for (const partition of this.#options.partitions()) {
       const leader = this.#leaderOf(partition)
-      if (leader !== undefined && !this.#fetchers.has(leader)) this.#fetchers.set(leader, this.#fetcher(leader))
+      if (leader === undefined) this.#isMissing(partition)
+      else {
+        if (!this.#fetchers.has(leader)) this.#fetchers.set(leader, this.#fetcher(leader))
+        this.#isThere(partition)
+      }
     }
     this.wake()
+  }
+
+  /** Something cannot be read at the moment: looks for leaders in a while. */
+  lookAgain(): void {
+    if (this.#isLookingAgain) return
+    this.#isLookingAgain = true
+    void this.#lookAgain()
   }
 
   /** There is room for more. */
   wake(): void {
     for (const fetcher of this.#fetchers.values()) fetcher.wake()
+  }
+
+  #isMissing(partition: Partition): void {
+    const state = this.#states.get(partition.topic)
+    if (state !== undefined && 'problem' in state && state.code === UNKNOWN_TOPIC) this.#vanished.add(partition)
+    this.lookAgain()
+  }
+
+  #isThere(partition: Partition): void {
+    const { returned } = this.#options
+    const wasMissing = this.#vanished.delete(partition) || partition.gone
+    if (returned !== undefined && wasMissing && !partition.lost) this.#then(returned(partition))
+  }
+
+  /** Never rejects. */
+  async #lookAgain(): Promise<void> {
+    const { clock, stop } = this.#options
+    await sleep(clock, LOOK_AGAIN_MS, stop).catch(() => undefined)
+    this.#isLookingAgain = false
+    if (!stop.aborted) this.#then(this.findLeaders())
+  }
+
+  #then(work: Promise<void>): void {
+    void work.then(() => this.wake(), (error: unknown) => this.#lost(error)) // prettier-ignore
   }
 
   #fetcher(broker: number): Fetcher {
@@ -67,7 +110,8 @@ export class Fetchers {
         partitions().filter((partition) => wantsMore(partition) && this.#leaderOf(partition) === broker),
       arrived,
       moved: () => this.findLeaders(),
-      outOfRange: (partition) => void outOfRange(partition).then(() => this.wake(), (error: unknown) => this.#lost(error)), // prettier-ignore
+      unknown: (partition) => void this.#vanished.add(partition),
+      outOfRange: (partition) => this.#then(outOfRange(partition)),
       failed: (error) => void this.#brokerFailed(error),
     })
   }

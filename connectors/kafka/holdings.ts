@@ -10,6 +10,7 @@ import type { Committer } from './committer.ts'
 import type { KafkaConfig } from './dial.ts'
 import type { Group } from './group.ts'
 import { beginnings, nearestInLog } from './offsets.ts'
+import type { Beginning } from './offsets.ts'
 import { Partition } from './partition.ts'
 
 export interface HoldingsOptions {
@@ -37,15 +38,9 @@ export class Holdings {
 
   /** @throws HubError, or what the client library throws; then none of them is ours */
   async take(assigned: readonly TopicPartition[]): Promise<void> {
-    const { config, context, cluster, group, committer } = this.#options
+    const { config, context, cluster, group } = this.#options
     const begun = await beginnings(assigned, config.group, group(), cluster, config.initialOffset)
-    for (const { topic, partition: index, offset, metadata, isNew } of begun) {
-      const partition = new Partition(topic, index, offset, metadata, config.uncommittedMax)
-      this.#partitions.set(partitionKey(topic, index), partition)
-      // Else a crash before the first record is settled would begin anew, behind what came meanwhile.
-      if (isNew) committer().mark(partition)
-    }
-    this.#all = [...this.#partitions.values()]
+    for (const one of begun) this.#begin(one)
     context.log.info('kafka.assigned', `assigned ${namesOf(assigned)}`, { partitions: assigned.length })
   }
 
@@ -76,18 +71,33 @@ export class Holdings {
     for (const partition of this.#all) if (!topics.includes(partition.topic)) partition.leaving = true
   }
 
-  /** The log does not reach to its position any more: retention was faster than we, or the log was cut. */
+  /** The log does not reach to its position any more: retention was faster than we, the log was cut, or it is another one. */
   async moveIntoRange(partition: Partition): Promise<void> {
     const { context, cluster, committer, expired } = this.#options
     const { topic, index, position } = partition
     const key = partitionKey(topic, index)
     partition.lost = true
+    const begun = await this.#beginningOf(partition)
+    if (isAnew(partition, begun)) {
+      this.#beginAgain(partition, begun)
+      return
+    }
     const to = await nearestInLog(partition, cluster)
     if (to > position) expired.add(Number(to - position), { topic })
     const what = to > position ? `${to - position} records were deleted by the topic's retention before they were read` : 'the log was cut behind our position' // prettier-ignore
     context.log.error('kafka.out-of-range', `${key}: ${what}; going on at ${to} instead of ${position}`, { topic, from: position.toString(), to: to.toString() }) // prettier-ignore
-    partition.moveTo(to)
-    committer().mark(partition)
+    if (to > position) {
+      partition.moveTo(to)
+      committer().mark(partition)
+    } else this.#beginAgain(partition, begun.offset > to ? { ...begun, offset: to, metadata: null } : begun)
+  }
+
+  /** It was not there, or was taken away: goes on, or begins again where its log is another one. */
+  async returned(partition: Partition): Promise<void> {
+    partition.lost = true
+    const begun = await this.#beginningOf(partition)
+    if (partition.gone || isAnew(partition, begun)) this.#beginAgain(partition, begun)
+    partition.lost = false
   }
 
   backlog(): readonly TopicBacklog[] {
@@ -112,11 +122,50 @@ export class Holdings {
     return [...counts].map(([topic, value]) => ({ labels: [topic], value }))
   }
 
+  async #beginningOf({ topic, index: partition }: Partition): Promise<Beginning> {
+    const { config, cluster, group } = this.#options
+    const [begun] = await beginnings([{ topic, partition }], config.group, group(), cluster, config.initialOffset)
+    return begun as Beginning
+  }
+
+  #begin({ topic, partition: index, offset, metadata, isNew }: Beginning): void {
+    const { config, committer } = this.#options
+    const key = partitionKey(topic, index)
+    const partition = new Partition(topic, index, offset, metadata, config.uncommittedMax)
+    partition.isCommitted = !isNew
+    this.#partitions.get(key)?.takeAway()
+    this.#partitions.set(key, partition)
+    this.#all = [...this.#partitions.values()]
+    // Else a crash before the first record is settled would begin anew, behind what came meanwhile.
+    if (isNew) committer().mark(partition)
+  }
+
+  /** Still ours, with nothing of what was before. */
+  #beginAgain(partition: Partition, begun: Beginning): void {
+    const { topic, index } = partition
+    const key = partitionKey(topic, index)
+    // Given up meanwhile, or about to be.
+    if (this.#partitions.get(key) !== partition || (partition.leaving && !partition.gone)) return
+    const why = isAnew(partition, begun) ? 'the topic was deleted and made anew' : 'its log is another one, or could not be committed to' // prettier-ignore
+    this.#options.context.log.warn('kafka.begun-again', `${key}: ${why}; beginning again at ${begun.offset}`, { topic, to: begun.offset.toString() }) // prettier-ignore
+    this.#begin(begun)
+  }
+
   #lose(partitions: readonly Partition[]): void {
-    for (const partition of partitions) this.#partitions.delete(partitionKey(partition.topic, partition.index))
+    for (const partition of partitions) {
+      const key = partitionKey(partition.topic, partition.index)
+      // One that has begun again meanwhile, too.
+      this.#partitions.get(key)?.takeAway()
+      this.#partitions.delete(key)
+    }
     this.#all = [...this.#partitions.values()]
     for (const partition of partitions) partition.takeAway()
   }
+}
+
+/** Brokers forget the commits for a topic with the topic. */
+function isAnew({ isCommitted }: Partition, { isNew }: Beginning): boolean {
+  return isNew && isCommitted
 }
 
 function outstanding(partitions: readonly Partition[]): number {

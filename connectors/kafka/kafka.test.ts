@@ -132,6 +132,38 @@ describe.skipIf(missing !== undefined)('Kafka', () => {
       expect(source.log.lines.some((line) => line.includes('kafka.topic-found'))).toBe(true)
     })
 
+    test.each([['shorter', 1], ['longer', 3]])('that are deleted and made anew at once are read from their beginning: %s', async (name, count) => {
+      const topic = `made-anew-${name}`
+      await kafka.create(topic, 1)
+      const source = await kafka.source(topic, { topicRefresh: '60s' }).opened([topic])
+      source.ackAll = true
+      await kafka.send(topic, { value: 'old' }, { value: 'old' })
+      await source.arrived(2)
+      await expect.poll(() => kafka.committed(topic, topic)).toBe(2)
+      await withAdmin(kafka.client, (admin) => admin.deleteTopics({ topics: [topic] }))
+      await kafka.create(topic, 1)
+      const values = Array.from({ length: count }, (_, index) => `new ${index}`)
+      await kafka.send(topic, ...values.map((value) => ({ value })))
+      await source.arrived(2 + count)
+      expect(source.bodies).toEqual(['old', 'old', ...values])
+      await expect.poll(() => kafka.committed(topic, topic)).toBe(count)
+    }) // prettier-ignore
+
+    test('that are deleted while records are out, and made anew, are read: what was out is stale', async () => {
+      const topic = 'made-anew-out'
+      await kafka.create(topic, 1)
+      const source = await kafka.source(topic, { topicRefresh: '60s' }).opened([topic])
+      await kafka.send(topic, { value: 'old' })
+      const [old] = await source.arrived(1)
+      await withAdmin(kafka.client, (admin) => admin.deleteTopics({ topics: [topic] }))
+      expect(await ack(old)).toBe('stale')
+      await kafka.create(topic, 1)
+      await kafka.send(topic, { value: 'new' })
+      const [, fresh] = await source.arrived(2)
+      expect(await ack(fresh)).toBe('settled')
+      expect(source.bodies).toEqual(['old', 'new'])
+    })
+
     test('get new partitions, which are read', async () => {
       const topic = await kafka.topic(1)
       const source = await kafka.source('growing').opened([topic])

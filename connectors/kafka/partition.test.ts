@@ -83,6 +83,16 @@ describe('a partition', () => {
     expect([partition.paused, handOutAll(partition).length]).toEqual([false, 2])
   })
 
+  test('goes on behind records that are gone from the log, and keeps those that were fetched before', () => {
+    const partition = filled(3)
+    const [first] = handOutAll(partition)
+    partition.accept(records(3, 2), 5n)
+    partition.moveTo(50n)
+    partition.accept(records(50, 1), 51n)
+    expect(partition.commit().offset).toBe(first?.offset)
+    expect(handOutAll(partition).map(({ offset }) => offset)).toEqual([3n, 4n, 50n])
+  })
+
   test('tries of unsettled records are handed on, and are there at the next start', () => {
     const partition = filled(3)
     const handed = handOutAll(partition)

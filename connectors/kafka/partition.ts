@@ -44,6 +44,8 @@ export class Partition {
   leaving = false
   /** Its position is not in the log; another one is being looked for. */
   lost = false
+  /** The group has a commit for it. */
+  isCommitted = false
   /** It was taken away: nothing of it can be settled any more. */
   gone = false
   #fetched: (Fetched | undefined)[] = []
@@ -109,10 +111,8 @@ export class Partition {
     if (next > this.position) this.position = next
   }
 
-  /** Fetching begins again elsewhere: what was not handed out is forgotten. */
+  /** Fetching goes on elsewhere. */
   moveTo(position: bigint): void {
-    this.#fetched = []
-    this.#fetchedHead = 0
     this.position = position
     this.lost = false
   }
@@ -184,6 +184,7 @@ export class Partition {
   }
 
   confirmed({ carries }: Commit): void {
+    this.isCommitted = true
     for (const handed of carries) handed.confirm?.('settled')
     this.#outstanding -= carries.length
     this.#checkQuiet()

@@ -74,9 +74,10 @@ export class Session {
       wantsMore: (partition) => this.#wantsMore(partition),
       arrived: () => this.outbox.handOut(),
       outOfRange: (partition) => this.holdings.moveIntoRange(partition),
+      returned: (partition) => this.holdings.returned(partition),
       lost: failed,
     })
-    this.#committer = new Committer({ groupName: config.group, group: this.#group, clock, log, intervalMs: config.commitInterval, stop, failed }) // prettier-ignore
+    this.#committer = new Committer({ groupName: config.group, group: this.#group, clock, log, intervalMs: config.commitInterval, stop, failed, gone: () => this.#fetchers.lookAgain() }) // prettier-ignore
     this.outbox = new Outbox({
       config,
       context,
