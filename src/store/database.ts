@@ -18,6 +18,8 @@ export interface Database extends Disposable {
   close(): void
 }
 
+const BUSY_TIMEOUT_MS = 5000
+
 interface Pending {
   readonly work: () => unknown
   resolve(value: unknown): void
@@ -34,10 +36,9 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   let opened: DatabaseSync | undefined
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    sqlite = opened = new DatabaseSync(path)
-    sqlite.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON',
-    )
+    // First of all: another process may be about to open or close the file.
+    sqlite = opened = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
+    sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
     migrate(sqlite, migrations)
   } catch (error) {
     opened?.close()
@@ -106,11 +107,16 @@ function runAlone(sqlite: DatabaseSync, work: () => unknown): { readonly error?:
 }
 
 function migrate(sqlite: DatabaseSync, migrations: readonly string[]): void {
-  const { user_version: version } = sqlite.prepare('PRAGMA user_version').get() as { user_version: number }
+  if (versionOf(sqlite) === migrations.length) return
+  sqlite.exec('BEGIN IMMEDIATE')
+  // Asked again: another process may have done it meanwhile.
+  const version = versionOf(sqlite)
   if (version > migrations.length)
     throw new Error(`written by a newer version (schema ${version}, this one knows ${migrations.length})`)
-  for (const [index, statements] of migrations.entries()) {
-    if (index < version) continue
-    sqlite.exec(`BEGIN IMMEDIATE; ${statements}; PRAGMA user_version = ${index + 1}; COMMIT`)
-  }
+  for (const statements of migrations.slice(version)) sqlite.exec(statements)
+  sqlite.exec(`PRAGMA user_version = ${migrations.length}; COMMIT`)
+}
+
+function versionOf(sqlite: DatabaseSync): number {
+  return (sqlite.prepare('PRAGMA user_version').get() as { user_version: number }).user_version
 }

@@ -1,8 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -97,6 +97,23 @@ test('brings an older file to the newest schema and keeps its rows; refuses one 
   )
   using third = openDatabase(path, newer)
   expect(values(third)).toEqual(['1'])
+})
+
+test.each([
+  ['has it to itself', 'BEGIN EXCLUSIVE'],
+  ['brings it to its schema, and finds that done', 'PRAGMA journal_mode = WAL; BEGIN IMMEDIATE'],
+])('waits while another process %s', async (_, begin) => {
+  const { NODE_OPTIONS: _options, ...env } = process.env
+  mkdirSync(dirname(path))
+  const child = fork(new URL('migrate-child.ts', import.meta.url), [path, SCHEMA[0] ?? '', begin], {
+    execArgv: [],
+    env,
+  })
+  const exit = once(child, 'exit')
+  expect(await Promise.race([once(child, 'message'), exit])).toContain('begun')
+  using database = openDatabase(path, SCHEMA)
+  expect(values(database)).toEqual(['1'])
+  expect(await exit).toEqual([0, null])
 })
 
 test('a file that is no database is refused and left as it is', () => {
