@@ -97,6 +97,43 @@ describe('dead letters at the broker', () => {
     expect(source.ending).toBeUndefined()
   })
 
+  test('have headers of every value that a message can bring', async () => {
+    await withExchange('graveyard')
+    await using source = await place.source(LETTERS).opened(['orders'])
+    const headers = {
+      // As a microsecond clock in Python has it.
+      at: { '!': 'double', value: 1_700_000_000_000_000.25 },
+      low: { '!': 'double', value: -1e300 },
+      list: [{ '!': 'double', value: -1e300 }, { low: { '!': 'double', value: -1e300 } }],
+      half: { '!': 'float', value: 0.5 },
+      whole: -7,
+      long: 2 ** 53,
+      when: { '!': 'timestamp', value: 1_700_000_000 },
+      price: { '!': 'decimal', value: { places: 2, digits: 199 } },
+      bytes: Buffer.from([0, 255]),
+      nothing: null,
+    }
+    await place.send('orders', 'body', { messageId: 'm-1', headers })
+    const [delivery] = await source.arrived(1)
+    expect(await delivery?.settle(rejection(delivery, 'billing'))).toBe('settled')
+    const letter = await place.take('graveyard')
+    const numbers = { at: 1_700_000_000_000_000.25, low: -1e300, list: [-1e300, { low: -1e300 }], half: 0.5 }
+    expect(letter?.properties.headers).toMatchObject({ ...headers, ...numbers })
+  })
+
+  test('that cannot be made leave the message unsettled, and nothing else behind', async () => {
+    await withExchange('graveyard')
+    const clock = new ManualClock()
+    await using source = await place.source(LETTERS, { clock }).opened(['orders'])
+    // With those of a letter there are more than the client has room for.
+    await place.send('orders', 'body', { headers: { long: 'x'.repeat(65_400) } })
+    const [delivery] = await source.arrived(1)
+    await expect(delivery?.settle(rejection(delivery, 'billing'))).rejects.toMatchObject({ code: 'HUB_DEAD_LETTER_FAILED' }) // prettier-ignore
+    // Longer than a letter is waited for.
+    await clock.advance(60_000)
+    expect(source.ending).toBeUndefined()
+  })
+
   test('need their exchange from the start', async () => {
     await using source = place.source(LETTERS)
     const error = await source.refused()

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Message, Options } from 'amqplib'
 
-import { HubError, errorText, letterHeaders } from '../../src/sdk/index.ts'
+import { HubError, errorText, isRecord, letterHeaders } from '../../src/sdk/index.ts'
 import type { Clock, DeadLetter } from '../../src/sdk/index.ts'
 import type { Link } from './dial.ts'
 import { Publisher } from './publisher.ts'
@@ -55,6 +55,7 @@ export class Letters {
   }
 }
 
+const INT64_MIN = -(2 ** 63)
 /** Headers that would send the letter elsewhere, and those of the broker that say something about the original only. */
 const NOT_PASSED_ON = new Set(['CC', 'BCC', 'x-delivery-count', 'x-stream-offset'])
 
@@ -70,7 +71,7 @@ function propertiesOf(letter: DeadLetter, original: Message, queue: string, id: 
     persistent: true,
     mandatory: true,
     headers: {
-      ...Object.fromEntries(headers),
+      ...Object.fromEntries(headers.map(([name, value]) => [name, writable(value)])),
       [LETTER_ID]: id,
       ...letterHeaders(letter),
       'hub-topic': letter.message.topic,
@@ -80,4 +81,12 @@ function propertiesOf(letter: DeadLetter, original: Message, queue: string, id: 
       'hub-routing-key': fields.routingKey,
     },
   }
+}
+
+/** A value of a header as the client reads it, for the client to write: it takes some doubles for integers, and fails. */
+function writable(value: unknown): unknown {
+  if (typeof value === 'number') return Number.isInteger(value) && value >= INT64_MIN ? value : { '!': 'double', value }
+  if (Array.isArray(value)) return value.map(writable)
+  if (!isRecord(value) || value instanceof Uint8Array || typeof value['!'] === 'string') return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, writable(one)]))
 }

@@ -53,13 +53,14 @@ export class Publisher {
     const confirmed = Promise.withResolvers<void>()
     const late = clock.after(confirmMs, () => confirmed.reject(new Error(`not confirmed within ${confirmMs} ms`)))
     const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
-    channel.publish(exchange, key, bytes, { ...options, mandatory: true }, (error: unknown) => {
-      const wasReturned = this.#returned.delete(id)
-      if (error !== null && error !== undefined) confirmed.reject(this.#refusal ?? error)
-      else if (wasReturned) confirmed.reject(new Unroutable(`no queue is bound for the routing key ${key}`))
-      else confirmed.resolve()
-    })
     try {
+      // Throws where there is something in it that the client cannot write.
+      channel.publish(exchange, key, bytes, { ...options, mandatory: true }, (error: unknown) => {
+        const wasReturned = this.#returned.delete(id)
+        if (error !== null && error !== undefined) confirmed.reject(this.#refusal ?? error)
+        else if (wasReturned) confirmed.reject(new Unroutable(`no queue is bound for the routing key ${key}`))
+        else confirmed.resolve()
+      })
       await confirmed.promise
     } finally {
       late.cancel()
