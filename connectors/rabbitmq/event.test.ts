@@ -111,7 +111,9 @@ test('a time is in seconds, or in milliseconds where it can be nothing else, or 
   const timeOf = (timestamp: unknown): number => toEvent(message({ timestamp }), origin, 0).timestampMs
   expect(timeOf(1_700_000_000)).toBe(1_700_000_000_000)
   expect(timeOf(1_700_000_000_123)).toBe(1_700_000_000_123)
-  for (const nothing of [undefined, 0, -1, 'soon', Number.NaN]) expect(timeOf(nothing)).toBe(1_000)
+  // The last ones are nanoseconds, and -1 as the 64 bits have it: no date, and no number that SQLite would give back.
+  for (const nothing of [undefined, 0, -1, 'soon', Number.NaN, 1_700_000_000_000_000_000, 2 ** 64])
+    expect(timeOf(nothing)).toBe(1_000)
 })
 
 test.for([

@@ -92,9 +92,12 @@ function orderingKeyOf(message: Message, { orderingKey, queue }: Origin): string
   return value === undefined ? undefined : String(headerValue(value))
 }
 
-/** Unix milliseconds; undefined where the publisher does not say. Seconds by the specification; some write milliseconds. */
+/** The last that a date can be (ECMAScript 2025 §21.4.1.1). */
+const DATE_MAX_MS = 8_640_000_000_000_000
+
+/** Unix milliseconds; undefined where the publisher says nothing of sense. Seconds by the specification; some write milliseconds. */
 export function publishedMs({ properties: { timestamp } }: Message): number | undefined {
-  if (typeof timestamp !== 'number' || !(timestamp > 0)) return undefined
+  if (typeof timestamp !== 'number' || !(timestamp > 0) || timestamp > DATE_MAX_MS) return undefined
   return timestamp > 100_000_000_000 ? timestamp : timestamp * 1000
 }
 
