@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 
+import type { StateStore } from '../../src/sdk/index.ts'
 import { MemoryState, Place, ack, placeForEachTest, until } from './rig.ts'
 
 let place: Place
@@ -82,6 +83,17 @@ describe('binding keys', () => {
   })
 })
 
+/** Nothing can be written while it is full. */
+class Disk extends MemoryState {
+  isFull = false
+  override readonly store: StateStore = {
+    get: (key) => Promise.resolve(this.get(key)),
+    set: (key, value) => (this.isFull ? Promise.reject(new Error('the disk is full')) : Promise.resolve(void this.set(key, value))), // prettier-ignore
+    delete: (key) => Promise.resolve(void this.delete(key)),
+    keys: () => Promise.resolve([...this.keys()]),
+  }
+}
+
 describe('streams', () => {
   const STREAM = { 'x-queue-type': 'stream' }
   const sendAll = async (bodies: readonly string[]): Promise<void> => {
@@ -118,6 +130,23 @@ describe('streams', () => {
       for (const delivery of source.arrivals.slice(settled, settled + 4).toReversed()) await ack(delivery)
     }
     expect(source.bodies).toHaveLength(40)
+  })
+
+  test('go on when their place could not be stored for a while', async () => {
+    await place.queue('log', STREAM)
+    const state = new Disk()
+    await using source = await place.source({}, { state, unsettledMax: 4 }).opened(['log'])
+    await sendAll(['0'])
+    await source.arrived(1)
+    await until(() => state.get('stream:log') === '0', 'the place is stored')
+    state.isFull = true
+    await sendAll(['1', '2', '3', '4', '5', '6', '7'])
+    await source.arrived(4)
+    for (const delivery of source.arrivals.slice(0, 4)) await expect(ack(delivery)).rejects.toThrow('full')
+    state.isFull = false
+    await source.arrived(8)
+    for (const delivery of source.arrivals.slice(4)) expect(await ack(delivery)).toBe('settled')
+    await until(() => state.get('stream:log') === '8', 'the place is stored')
   })
 
   test('next means what comes after the first start, also when nothing was settled before the second', async () => {

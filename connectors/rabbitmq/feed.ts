@@ -210,9 +210,13 @@ export class Feed implements Supply {
     try {
       if (place === undefined) this.#channel?.ack(message)
       else {
-        await place.settle(streamOffsetOf(message) ?? 0n)
-        this.#owed.push(message)
-        if (!place.isFull && !this.isOver) for (const owed of this.#owed.splice(0)) this.#channel?.ack(owed)
+        // What could not be stored is stored with a later one, which must be able to come.
+        try {
+          await place.settle(streamOffsetOf(message) ?? 0n)
+        } finally {
+          this.#owed.push(message)
+          if (!place.isFull && !this.isOver) for (const owed of this.#owed.splice(0)) this.#channel?.ack(owed)
+        }
       }
     } catch (error) {
       if (!this.isOver) throw error
