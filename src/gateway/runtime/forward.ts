@@ -6,7 +6,6 @@ import { Readable } from 'node:stream'
 
 import type { Dispatcher } from 'undici'
 
-import { errorText } from '../../sdk/index.ts'
 import { Exchange } from './exchange.ts'
 import { RuntimeFailure } from './runtime.ts'
 import type { RuntimeAnswer, RuntimeRequest } from './runtime.ts'
@@ -24,8 +23,15 @@ export interface ForwardOptions {
   readonly limits: Limits
   /** A limit has passed, and the call has been ended. */
   readonly onExpiry?: (what: Expiry) => void
-  /** What to answer, or throw, when there was no answer and no limit passed. */
-  readonly onBroken: (reason: string) => Promise<RuntimeAnswer>
+  /** What to answer, or throw, when there was no answer and no limit passed; a `LateBody` is the caller's fault. */
+  readonly onBroken: (error: unknown) => Promise<RuntimeAnswer>
+}
+
+/** What the body of a request is destroyed with that is not there in time. */
+export class LateBody extends Error {
+  constructor() {
+    super('the body did not arrive within its read_timeout')
+  }
 }
 
 /** @throws RuntimeFailure */
@@ -60,14 +66,14 @@ export async function forward(request: RuntimeRequest, options: ForwardOptions):
     over()
     if (isExpired) return expired(limit.what, limit.ms, startedAt)
     if (request.signal.aborted) throw new RuntimeFailure('unreachable', 'the caller left')
-    return onBroken(errorText(error))
+    return onBroken(error)
   }
 }
 
 /** Ends a body that is not there in time; whoever reads it hears that. @returns lifts the limit */
 export function limitReading({ body }: RuntimeRequest, readMs: number): () => void {
   if (!(body instanceof Readable) || readMs === 0) return () => {}
-  const timer = setTimeout(() => body.destroy(new Error('the body did not arrive within its read_timeout')), readMs)
+  const timer = setTimeout(() => body.destroy(new LateBody()), readMs)
   const stop = (): void => clearTimeout(timer)
   body.once('end', stop)
   body.once('close', stop)

@@ -7,10 +7,10 @@ import type { ChildProcess } from 'node:child_process'
 
 import type { Dispatcher } from 'undici'
 
-import { backoffMs, killGroup } from '../../sdk/index.ts'
+import { backoffMs, errorText, killGroup } from '../../sdk/index.ts'
 import { headerOf } from '../headers.ts'
 import type { FunctionSpec } from '../function-spec.ts'
-import { forward, stamped, watchdogError } from './forward.ts'
+import { LateBody, forward, stamped, watchdogError } from './forward.ts'
 import { endGroup, onLines } from './process-group.ts'
 import { RuntimeFailure, wholeOf } from './runtime.ts'
 import type { FunctionRuntime, InstanceLog, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
@@ -117,8 +117,9 @@ export class HttpFunction implements FunctionRuntime {
       body,
       limits,
       onExpiry: (what) => this.#expired(what, limits, running),
-      onBroken: async (reason) => {
-        await awaitEnd(running, this.#options.exitWaitMs)
+      onBroken: async (error) => {
+        const reason = errorText(error)
+        if (!(error instanceof LateBody)) await awaitEnd(running, this.#options.exitWaitMs)
         if (running.isGone) throw new RuntimeFailure('unreachable', reason)
         this.#options.log.lifecycle(`did not answer: ${reason}`)
         return watchdogError(500, startedAt)

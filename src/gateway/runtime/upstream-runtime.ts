@@ -2,6 +2,7 @@
 
 import { Pool } from 'undici'
 
+import { errorText } from '../../sdk/index.ts'
 import { basicAuthorization, headerOf } from '../headers.ts'
 import type { FunctionSpec, RuntimeSpec } from '../function-spec.ts'
 import { forward } from './forward.ts'
@@ -41,7 +42,7 @@ export class UpstreamRuntime implements FunctionRuntime {
       path: this.#pathOf(request.path),
       headers: this.#headersOf(request),
       limits: this.#limits,
-      onBroken: (reason) => Promise.reject(new RuntimeFailure('unreachable', reason)),
+      onBroken: (broken) => Promise.reject(new RuntimeFailure('unreachable', errorText(broken))),
     })
   }
 
