@@ -18,6 +18,8 @@ export interface HttpInvokerOptions extends RequestHeadOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
+/** What undici says of the request alone: a header that is none, `Expect`, a length that is not the body's. */
+const UNSENDABLE = [errors.InvalidArgumentError, errors.NotSupportedError, errors.RequestContentLengthMismatchError]
 
 export class HttpInvoker implements Invoker {
   readonly #options: HttpInvokerOptions
@@ -161,7 +163,7 @@ class Exchange implements UndiciDispatcher.DispatchHandler {
 
   fail(error: unknown): void {
     if (this.#ended) return
-    if (error instanceof errors.InvalidArgumentError) {
+    if (UNSENDABLE.some((kind) => error instanceof kind)) {
       this.unsendable(error)
       return
     }

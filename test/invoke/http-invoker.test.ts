@@ -150,6 +150,21 @@ describe('an answer', () => {
 })
 
 describe('no answer', () => {
+  test.each([
+    ['a line break', { 'X-A': 'a\nb' }],
+    ['a length that is not the one of the body', { 'Content-Length': '99' }],
+    ['Expect', { Expect: '100-continue' }],
+  ])('because %s in a header cannot be sent, is not the fault of the gateway', async (_, headers) => {
+    await using gateway = await Gateway.start()
+    await using http = invoker(gateway.url)
+    expect(await http.invoke(invocation({ headers }))).toMatchObject({
+      kind: 'interrupted',
+      error: { code: 'HUB_INVOKE_INTERRUPTED', canRetry: false },
+    })
+    expect(gateway.received).toEqual([])
+    expect(await http.invoke(invocation())).toMatchObject({ kind: 'answered', status: 200 })
+  })
+
   test('within the timeout is an interruption', async () => {
     await using gateway = await Gateway.start()
     const clock = new ManualClock()
