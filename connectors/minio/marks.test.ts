@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 import { ManualClock, readS3Document } from '../../src/sdk/index.ts'
 import { MemoryState } from '../../test/source-rig.ts'
-import { Marks, changeOf } from './marks.ts'
+import { Mark, Marks, changeOf } from './marks.ts'
 
 const BUCKET = 'photos'
 const change = (key: string, changedMs: number) => ({ key, versionId: undefined, changedMs })
@@ -93,4 +93,20 @@ test('nothing is left behind by a close', async () => {
   expect(clock.pending).toBe(1)
   await marks.close()
   expect(clock.pending).toBe(0)
+})
+
+test('what is remembered has a bound, however long there is a gap or something is open', () => {
+  for (const [hasGap, openMs] of [
+    [true, undefined],
+    [false, 1500],
+  ] as const) {
+    const mark = new Mark({ markMs: 1000, seen: [] })
+    mark.hasGap = hasGap
+    if (openMs !== undefined) mark.unsettled.set('open', openMs)
+    for (let index = 0; index < 20_000; index++) mark.settle(String(index), 2000 + index)
+    expect([mark.settled.size, mark.advance().markMs]).toEqual([10_000, 1000])
+    mark.hasGap = false
+    mark.settle('open', openMs ?? 1500)
+    expect(mark.advance().markMs).toBe(21_999)
+  }
 })

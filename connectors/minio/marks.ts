@@ -1,6 +1,7 @@
 // How far the changes of each bucket are known and settled, kept over restarts, so that a catch-up knows where to begin and
 // what it need not bring again. Knows neither MinIO nor the hub's deliveries. Owned by listen-source.ts.
 
+import { keepNewest } from '../../src/sdk/index.ts'
 import type { Clock, ClockTimer, S3Record, StateStore } from '../../src/sdk/index.ts'
 import { Recent } from './recent.ts'
 
@@ -35,7 +36,8 @@ interface Saved {
   readonly seen: readonly string[]
 }
 
-class Mark {
+/** Of one bucket. */
+export class Mark {
   markMs: number
   readonly seen = new Recent(SEEN_MAX)
   /** Handed out and not settled, and settled ones that are not before the mark. */
@@ -48,6 +50,13 @@ class Mark {
     this.markMs = markMs
     for (const id of seen) this.seen.add(id)
     for (const id of seen) this.settled.set(id, markMs)
+  }
+
+  /** Bounded: a catch-up that fails leaves its gap for as long as the connection lasts. */
+  settle(id: string, changedMs: number): void {
+    this.unsettled.delete(id)
+    this.settled.set(id, changedMs)
+    keepNewest(this.settled, SEEN_MAX)
   }
 
   advance(): Saved {
@@ -120,9 +129,7 @@ export class Marks {
   settled(bucket: string, change: Change): void {
     const mark = this.#marks.get(bucket)
     if (mark === undefined) return
-    const id = idOf(change)
-    mark.unsettled.delete(id)
-    mark.settled.set(id, change.changedMs)
+    mark.settle(idOf(change), change.changedMs)
     this.#touch(bucket)
   }
 
