@@ -131,6 +131,18 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     await twin.source.close()
   })
 
+  test('a static member that comes back reads what it wants now, and partitions that are made later', async () => {
+    const [topic, other] = [await kafka.topic(1), await kafka.topic(1)]
+    const config = { instanceId: 'back', sessionTimeout: '10s' }
+    const before = await kafka.source('static-back', config).opened([topic])
+    await before.source.close()
+    const after = await kafka.source('static-back', config).opened([topic, other])
+    await kafka.send(other, { value: 'of another topic' })
+    await after.arrived(1)
+    await withAdmin(kafka.client, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }))
+    await until(() => (after.gauges['kafka_partitions_assigned']?.() ?? []).reduce((sum, { value }) => sum + value, 0) === 3, 'it has the new partition') // prettier-ignore
+  })
+
   test(
     'one that is cut off is left behind: its events go to the others, its settlements are stale, and it comes back',
     { timeout: 90_000 },

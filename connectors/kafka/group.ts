@@ -168,6 +168,7 @@ export class Group {
   }
 
   async #join(): Promise<void> {
+    const isNew = this.#memberId === ''
     const joined = await this.#joinGroup()
     this.#memberId = joined.memberId
     this.#generation = joined.generationId
@@ -182,6 +183,9 @@ export class Group {
     } finally {
       this.#applying = false
     }
+    // A static member that comes back is given what it had: its topics may be others by now, and the one that leads is not
+    // told that it does, so that nobody would see new partitions. Joining once more, it is a member like any other.
+    if (isNew && this.#instance !== null && !this.#leads) this.#mustJoin = true
   }
 
   async #joinGroup(): Promise<JoinResponse> {
