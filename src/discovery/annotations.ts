@@ -52,12 +52,13 @@ export function readAnnotations(info: FunctionInfo, delimiter: string): Function
   const reader = new Reader(info)
   const { annotations } = info
   const all = annotations['topic'] === undefined ? [] : reader.topics('topic', annotations['topic'], delimiter)
-  let topicsByInstance = NO_TOPICS
+  let own: Map<string, readonly string[]> | undefined
   for (const [key, value] of Object.entries(annotations)) {
     if (key.startsWith(TOPIC_PREFIX))
-      topicsByInstance = new Map(topicsByInstance).set(key.slice(TOPIC_PREFIX.length), reader.topics(key, value, delimiter)) // prettier-ignore
+      (own ??= new Map<string, readonly string[]>()).set(key.slice(TOPIC_PREFIX.length), reader.topics(key, value, delimiter)) // prettier-ignore
     else reader.checkKnown(key)
   }
+  const topicsByInstance = own ?? NO_TOPICS
   const schedules = reader.schedules(all.includes(CRON_TOPIC))
   const settings = reader.settings()
   reader.checkScheduleSettings(schedules.length > 0)
@@ -117,7 +118,8 @@ class Reader {
     const topics = [...new Set(pieces)]
     if (topics.length === 0) this.#warn(key, 'names no topic', 'Name at least one topic, or remove the annotation.')
     if (topics.length < pieces.length) {
-      const repeated = [...new Set(pieces.filter((piece, index) => pieces.indexOf(piece) !== index))]
+      const rest = new Set(topics)
+      const repeated = [...new Set(pieces.filter((piece) => !rest.delete(piece)))]
       this.#warn(
         key,
         `names ${repeated.map((topic) => `"${topic}"`).join(', ')} more than once; the function is called once an event`,

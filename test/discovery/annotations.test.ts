@@ -34,6 +34,15 @@ describe('the topic annotation', () => {
     expect(annotations.findings[0]?.message).toContain('"a"')
   })
 
+  // Any function of a cluster may have them, and whoever looks at each against each of them stands still for minutes.
+  test('and its like hold nobody up, however many topics there are', () => {
+    const topics = Array.from({ length: 400_000 }, (_, index) => `t${index}`)
+    const instances = Object.fromEntries(topics.slice(0, 100_000).map((topic) => [`topic.${topic}`, topic]))
+    const annotations = read({ topic: [...topics, ...topics].join(','), ...instances })
+    expect([annotations.topics.length, annotations.topicsByInstance.size]).toEqual([1000, 100_000])
+    expect(found(annotations)).toEqual(['warning topic', 'error topic'])
+  })
+
   test('may name 100 topics', () => {
     const topics = Array.from({ length: 100 }, (_, index) => `t${index}`)
     expect(read({ topic: topics.join(',') })).toMatchObject({ topics, findings: [] })
