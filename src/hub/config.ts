@@ -260,7 +260,7 @@ async function checkInstance(
   return { name, manifest, terms: termsOf(manifest, config), settings: config as unknown as InstanceSettings, source: config } // prettier-ignore
 }
 
-/** Names of the OpenFaaS charts whose values are not of the hub's form. */
+/** Names of the OpenFaaS charts whose values are not of the hub's form. The hub's own names win, as of every key. */
 function withOpenFaasNames(root: Record<string, unknown>, env: Environment): Record<string, unknown> {
   const isTrue = (value: string | undefined): boolean => value === 'true' || value === '1'
   const merged = { ...root }
@@ -269,8 +269,9 @@ function withOpenFaasNames(root: Record<string, unknown>, env: Environment): Rec
     // Anything else is a problem that is found later.
     if (typeof group === 'object') merged[key] = { ...value, ...group }
   }
-  if (isTrue(env['asynchronous_invocation'])) under('defaults', { mode: 'async' })
-  if (isTrue(env['debug'])) under('log', { level: 'debug' })
+  const isSet = (own: string): boolean => (env[own] ?? '') !== ''
+  if (isTrue(env['asynchronous_invocation']) && !isSet('HUB_DEFAULTS_MODE')) under('defaults', { mode: 'async' })
+  if (isTrue(env['debug']) && !isSet('HUB_LOG_LEVEL')) under('log', { level: 'debug' })
   return merged
 }
 

@@ -123,6 +123,13 @@ test.for([
   expect(found).toEqual(expected)
 })
 
+test("the hub's own names of the environment win over those of OpenFaaS", async () => {
+  const openFaas = { asynchronous_invocation: 'true', debug: 'true', upstream_timeout: '2m' }
+  const own = { HUB_DEFAULTS_MODE: 'sync', HUB_LOG_LEVEL: 'warn', HUB_DEFAULTS_TIMEOUT: '3m' }
+  const { settings } = await readHubConfig({ env: { ...openFaas, ...own } })
+  expect([settings.defaults.mode, settings.log.level, settings.defaults.timeout]).toEqual(['sync', 'warn', 180_000])
+})
+
 describe('credentials of the gateway', () => {
   const revealed = ({ auth }: HubConfig): unknown => (auth === undefined ? undefined : [auth.username, auth.password.reveal()]) // prettier-ignore
 
