@@ -46,6 +46,8 @@ export class MqttSource implements Source {
   /** By filter, for the life of the source. */
   readonly #identifiers = new Map<string, number>()
   #reported = ''
+  /** Filters that the broker grants less of than was asked for; said once. */
+  readonly #less = new Set<string>()
   #sequence = 0
   #closed = false
 
@@ -161,7 +163,15 @@ export class MqttSource implements Source {
     this.#inbox.begin(session, session.sessionPresent)
     this.#known.clear()
     if (session.sessionPresent) for (const filter of known) this.#known.add(filter)
+    else if (known.length > 0) this.#sayLost()
     this.#copies.use(this.#known, true)
+  }
+
+  #sayLost(): void {
+    const { clean, qos } = this.#config
+    if (clean || qos === 0) return
+    const { address, clientId } = this.#peer
+    this.#context.log.warn('mqtt.session-lost', `${address} has the session ${clientId} no more: what it kept for us since the last connection is lost. Let the broker store its sessions on a disk, and set sessionExpiry to longer than the hub is ever away`) // prettier-ignore
   }
 
   #lost(session: MqttSession, error: HubError): void {
@@ -211,8 +221,15 @@ export class MqttSource implements Source {
       const code = codes[index] ?? REFUSED_FROM
       if (code < REFUSED_FROM) this.#granted.add(filter)
       else refused.push(`${filter} (${subackText(code)})`)
+      if (code < this.#config.qos) this.#sayLess(filter, code)
     }
     return refused
+  }
+
+  #sayLess(filter: string, code: number): void {
+    if (this.#less.has(filter)) return
+    this.#less.add(filter)
+    this.#context.log.warn('mqtt.less-qos', `${this.#peer.address} brings ${filter} with QoS ${code} only, where ${this.#config.qos} was asked for: the guarantee is that of QoS ${code}. Allow more at the broker, or set qos: ${code}`) // prettier-ignore
   }
 
   async #remove(session: MqttSession, filters: readonly string[]): Promise<void> {

@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 
 import { ManualClock } from '../../src/sdk/index.ts'
 import { agreeable, startFakeMqtt } from '../../test/servers/fake-mqtt.ts'
-import { MqttRig, ack, refusal, until } from './rig.ts'
+import { MemoryState, MqttRig, ack, refusal, until } from './rig.ts'
 
 const publish = (messageId: number, more: Partial<IPublishPacket> = {}): IPublishPacket => ({
   cmd: 'publish', topic: 't', payload: `event ${messageId}`, qos: 1, dup: false, retain: false, messageId, ...more,
@@ -339,6 +339,31 @@ describe('while connected', () => {
   })
 })
 
+describe('a session that the broker has lost', () => {
+  const isSaid = (rig: MqttRig): boolean => rig.log.lines.some((line) => line.includes('mqtt.session-lost'))
+
+  test.for([
+    [{}, false, true],
+    [{}, true, false],
+    [{ clean: true }, false, false],
+    [{ qos: 0 }, false, false],
+  ] as const)('with %j, kept %s: said %s', async ([config, isKept, expected]) => {
+    const state = new MemoryState()
+    await using server = await startFakeMqtt(5, (packet) => agreeable(packet, isKept && server.connections > 1))
+    {
+      await using rig = await MqttRig.open({ url: server.url, ...config }, ['t'], { state })
+      // The first time there was none to lose.
+      expect(isSaid(rig)).toBe(false)
+      server.hangUp()
+      await rig.lost()
+      await rig.connect(['t'])
+      expect(isSaid(rig)).toBe(expected)
+    }
+    await using next = await MqttRig.open({ url: server.url, ...config }, ['t'], { state })
+    expect(isSaid(next)).toBe(expected)
+  })
+})
+
 describe('SUBSCRIBE', () => {
   const refuse =
     (...refused: string[]) =>
@@ -383,6 +408,20 @@ describe('SUBSCRIBE', () => {
     }
     expect(await identifiers(true)).toEqual([1, 2])
     expect(await identifiers(false)).toEqual([undefined])
+  })
+
+  test('a quality of service below the one that was asked for is said once', async () => {
+    await using server = await startFakeMqtt(5, (packet) =>
+      packet.cmd === 'subscribe'
+        ? [{ cmd: 'suback', messageId: packet.messageId as number, granted: packet.subscriptions.map(({ topic }) => (topic === 'low' ? 0 : 1)) }]
+        : agreeable(packet)) // prettier-ignore
+    await using rig = await MqttRig.open({ url: server.url }, ['t', 'low'])
+    server.hangUp()
+    await rig.lost()
+    await rig.connect(['t', 'low'])
+    const lines = rig.log.lines.filter((line) => line.includes('mqtt.less-qos'))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toContain('brings low with QoS 0 only, where 1 was asked for')
   })
 
   test('everything is asked for again after a reconnect, also when the broker kept the session', async () => {
