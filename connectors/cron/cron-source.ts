@@ -208,7 +208,7 @@ export class CronSource implements Source {
     await this.#marks.remove(subscription)
   }
 
-  /** @returns fires that were claimed and never handed out */
+  /** @returns fires that were claimed, or are being, and never handed out */
   #forgetAll(): readonly Fire[] {
     this.#life += 1
     this.#handedOut = 0

@@ -14,7 +14,8 @@ export class Outbox {
   #waiting = new Set<Fire>()
   /** Ours, and not handed out. */
   #claimed: Fire[] = []
-  #isClaiming = false
+  /** Their claim is on its way. */
+  #claiming: readonly Fire[] | undefined
   #failure: unknown
   /** Counts the times it was emptied: what was begun before is of no interest. */
   #life = 0
@@ -62,28 +63,28 @@ export class Outbox {
     this.#claimed.sort((one, other) => one.plannedMs - other.plannedMs)
   }
 
-  /** @returns what was claimed and never handed out */
+  /** @returns what was claimed, or is being, and never handed out */
   clear(): readonly Fire[] {
     this.#life += 1
     this.#waiting.clear()
-    this.#isClaiming = false
+    const claiming = stillWanted(this.#claiming ?? [])
+    this.#claiming = undefined
     this.#failure = undefined
-    return this.#claimed.splice(0)
+    return [...this.#claimed.splice(0), ...claiming]
   }
 
   #claim(room: number): void {
-    if (this.#isClaiming || this.#waiting.size === 0) return
+    if (this.#claiming !== undefined || this.#waiting.size === 0) return
     const batch = [...this.#waiting.values().take(room)]
     for (const fire of batch) this.#waiting.delete(fire)
     const life = this.#life
     const ended = (after: (fires: readonly Fire[]) => void): void => {
       if (life !== this.#life) return
-      this.#isClaiming = false
-      // Those of a schedule that has gone meanwhile, or that a later fire has replaced, are nobody's.
-      after(batch.filter((fire) => !fire.entry.removed && !fire.abort.signal.aborted))
+      this.#claiming = undefined
+      after(stillWanted(batch))
       this.#changed()
     }
-    this.#isClaiming = true
+    this.#claiming = batch
     this.#marks.claim(batch).then(
       () => ended((fires) => this.#claimed.push(...fires)),
       (error: unknown) =>
@@ -93,4 +94,9 @@ export class Outbox {
         }),
     )
   }
+}
+
+/** Those of a schedule that has gone meanwhile, or that a later fire has replaced, are nobody's. */
+function stillWanted(fires: readonly Fire[]): readonly Fire[] {
+  return fires.filter((fire) => !fire.entry.removed && !fire.abort.signal.aborted)
 }

@@ -326,6 +326,22 @@ describe('a take-over', () => {
     expect(second.deliveries.map(({ message }) => message.target)).toEqual(['b', 'c'])
     await second.source.close()
   })
+
+  test('makes what was just being claimed at a graceful end', async () => {
+    const { clock, state } = world()
+    const wanted = [hourly(), hourly({ function: 'replaced', overlap: 'replace' })]
+    const first = await new Replica(clock, state).begin(0, ...wanted)
+    state.held = []
+    await clock.advance(HOUR_MS)
+    expect(first.deliveries).toHaveLength(0)
+    const closed = first.source.close()
+    await clock.advance(0)
+    state.release()
+    await closed
+    const second = await new Replica(clock, state).begin(1, ...wanted)
+    expect(second.made).toEqual(['01:00:00 in 1', '01:00:00 in 1'])
+    await second.source.close()
+  })
 })
 
 test('schedules that nobody wants any more are forgotten when there is nothing left to catch up on', async () => {
