@@ -60,7 +60,8 @@ export class HeaderWriter {
   }
 
   #safeName(name: string): string {
-    if (TOKEN.test(name)) return RESERVED.has(name.toLowerCase()) ? this.#prefix + name : name
+    // `X-Topic-Enc` would say of the invocation's own `X-Topic` that it is encoded.
+    if (TOKEN.test(name)) return RESERVED.has(name.toLowerCase().replace(/-enc$/, '')) ? this.#prefix + name : name
     const cleaned = name.replace(/[^!#$%&'*+\-.^_`|~0-9A-Za-z]/g, '-')
     return this.#prefix + (cleaned === '' ? 'Header' : cleaned)
   }

@@ -40,7 +40,7 @@ test('bytes that are not printable ASCII are encoded as they are', () => {
   expect(writer().own('X-Mqtt-View', Buffer.from('xabcx').subarray(1, 4)).build()).toEqual({ 'X-Mqtt-View': 'abc' })
 })
 
-test.each(['Host', 'content-length', 'Transfer-Encoding', 'Connection', 'Authorization', 'X-Topic', 'x-callback-url', 'X-Call-Id', 'X-Connector', 'Content-Type', 'Cookie', 'Upgrade', 'TE'])(
+test.each(['Host', 'content-length', 'Transfer-Encoding', 'Connection', 'Authorization', 'X-Topic', 'x-callback-url', 'X-Call-Id', 'X-Connector', 'Content-Type', 'Cookie', 'Upgrade', 'TE', 'x-topic-enc'])(
   'a publisher cannot set %s of the invocation',
   (name) => {
     expect(writer().broker(name, 'x').build()).toEqual({ [`X-Mqtt-${name}`]: 'x' })
