@@ -90,13 +90,7 @@ export class GatewayListing {
     for (const name of wanted)
       if (!isRoutableNamespace(name))
         findings.push(refusedName(name, '', `namespace "${shownName(name)}" cannot stand in a route and is left out`))
-    if (wanted.length === 0)
-      findings.push(
-        listingFinding(
-          "none of the gateway's namespaces is allowed, so no function is called",
-          'Check the allow and deny lists of namespaces.',
-        ),
-      )
+    if (wanted.length === 0) findings.push(noneAllowed("none of the gateway's namespaces is allowed"))
     return wanted.filter(isRoutableNamespace).sort()
   }
 
@@ -147,7 +141,10 @@ export class GatewayListing {
       const problem = reader.add(record)
       if (problem !== undefined) throw this.#client.fault(path, problem)
     }
-    return { namespace, hash, functions: [...reader.functions.values()], findings: reader.findings }
+    const { findings, functions } = reader
+    if (reader.leftOut > 0 && reader.leftOut === value.length)
+      findings.push(noneAllowed("none of the gateway's functions is in a namespace that is allowed"))
+    return { namespace, hash, functions: [...functions.values()], findings }
   }
 
   /** Undefined for an empty body and for null. */
@@ -166,9 +163,15 @@ export class GatewayListing {
   }
 }
 
+function noneAllowed(what: string): Finding {
+  return listingFinding(`${what}, so no function is called`, 'Check the allow and deny lists of namespaces.')
+}
+
 class RecordReader {
   readonly functions = new Map<string, FunctionInfo>()
   readonly findings: Finding[] = []
+  /** Records of namespaces that are not allowed. */
+  leftOut = 0
   readonly #namespace: string
   readonly #wanted: NamespaceTest | undefined
   readonly #last: ReadonlyMap<string, FunctionInfo>
@@ -188,7 +191,10 @@ class RecordReader {
       return `the annotations of ${shownName(name)} are not a mapping`
     // Without namespaces in the gateway, a record may still tell its own.
     const own = typeof record['namespace'] === 'string' ? record['namespace'] : ''
-    if (this.#wanted?.(own) === false) return undefined
+    if (this.#wanted?.(own) === false) {
+      this.leftOut += 1
+      return undefined
+    }
     const fullName = fullFunctionName(name, this.#namespace)
     if (!isRoutableName(name))
       this.findings.push(

@@ -134,6 +134,16 @@ describe('a listing', () => {
     expect(watching.snapshots).toMatchObject([{ functions: [], findings: [{ level: 'warning', function: '' }] }])
   })
 
+  test('says when no function of a gateway without namespaces is in an allowed one', async () => {
+    await using gateway = await new FakeGateway().listen()
+    gateway.namespaces = { '': [{ name: 'f' }, { name: 'g', namespace: 'a' }] }
+    const rules = (name: string) => ({ namespaces: { allow: [name], deny: [] } })
+    await using none = await new Watching(gateway.url, rules('b')).started()
+    expect(none.snapshots).toMatchObject([{ functions: [], findings: [{ level: 'warning', function: '' }] }])
+    await using some = await new Watching(gateway.url, rules('a')).started()
+    expect(some.snapshots).toMatchObject([{ functions: [{ fullName: 'g' }], findings: [] }])
+  })
+
   test('refuses names that would change the route, and counts a repeated name once', async () => {
     await using gateway = await new FakeGateway().listen()
     gateway.namespaces = {
