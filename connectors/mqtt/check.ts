@@ -5,6 +5,9 @@ import type { ConfigFault, ConfigOf } from '../../src/sdk/index.ts'
 import type { fields } from './manifest.ts'
 
 export function check({
+  url,
+  username,
+  password,
   topics,
   sharedGroup,
   clientId,
@@ -12,6 +15,9 @@ export function check({
   trimChannelKey,
   tls,
 }: ConfigOf<typeof fields>): ConfigFault | undefined {
+  const at = new URL(url)
+  if (![username === undefined ? at.username : '', password === undefined ? at.password : ''].every(isEscaped))
+    return { at: 'url', message: 'has a % in its user name or password that begins no escape', hint: 'Write %25 for it, or set username and password by themselves.' } // prettier-ignore
   for (const topic of topics ?? []) {
     const problem = topicProblem('mqtt', topic)
     if (problem !== undefined) return { at: 'topics', message: `holds "${topic}": ${problem}`, hint: 'Correct the topic filter.' } // prettier-ignore
@@ -29,4 +35,14 @@ export function check({
       hint: 'List the filters with their channel keys under topics; annotations then hold the topics without the key.',
     }
   return certificateFault('tls', tls)
+}
+
+/** As in the user part of a URL (RFC 3986 §2.1, in UTF-8). */
+function isEscaped(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }

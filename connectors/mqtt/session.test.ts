@@ -441,6 +441,7 @@ describe('configuration', () => {
     [{ trimChannelKey: true }, 'HUB_CONFIG_INVALID', 'topics'],
     [{ topics: ['a/#/b'] }, 'HUB_CONFIG_INVALID', 'a/#/b'],
     [{ tls: { certFile: '/client.pem' } }, 'HUB_CONFIG_INVALID', 'keyFile'],
+    [{ url: 'mqtt://user:50%off@localhost' }, 'HUB_CONFIG_INVALID', 'url has a % in its user name or password'],
   ] as const)('%j is refused with %s', ([config, code, named]) => {
     let thrown: unknown
     try {

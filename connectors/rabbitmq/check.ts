@@ -10,10 +10,13 @@ export function check(config: RabbitConfig): ConfigFault | undefined {
   return loginFault(config) ?? queueFault(config)
 }
 
-function loginFault({ url, tls, auth, username, password }: RabbitConfig): ConfigFault | undefined {
+function loginFault({ url, vhost, tls, auth, username, password }: RabbitConfig): ConfigFault | undefined {
   const parsed = new URL(url)
   if (parsed.search !== '')
     return { at: 'url', message: 'has a query, which would be ignored', hint: 'Set heartbeat, connectTimeout and tls instead.' } // prettier-ignore
+  const own = (set: unknown, part: string): string => (set === undefined ? part : '')
+  if (![own(username, parsed.username), own(password, parsed.password), own(vhost, parsed.pathname)].every(isEscaped))
+    return { at: 'url', message: 'has a % in its user name, password or virtual host that begins no escape', hint: 'Write %25 for it, or set username, password and vhost by themselves.' } // prettier-ignore
   const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
   const setsTls = [caFile, certFile, keyFile, serverName].some((one) => one !== undefined) || insecureSkipVerify
   if (setsTls && parsed.protocol !== 'amqps:')
@@ -44,4 +47,14 @@ function queueFault({ exchange, exchangeType, queue, queues }: RabbitConfig): Co
         hint: 'Quorum queues and streams are durable, and neither autodelete nor exclusive.',
       }
   return undefined
+}
+
+/** As in a URL (RFC 3986 §2.1, in UTF-8). */
+function isEscaped(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }

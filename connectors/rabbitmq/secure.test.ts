@@ -120,6 +120,8 @@ describe('who may log in', () => {
 
 test.for([
   [{ url: 'amqp://host?heartbeat=5' }, 'url has a query'],
+  [{ url: 'amqp://user:50%off@host' }, 'url has a % in its user name, password or virtual host'],
+  [{ url: 'amqp://host/100%' }, 'url has a % in its user name, password or virtual host'],
   [{ tls: { caFile: '/ca.pem' } }, 'tls is set, but url begins with amqp://'],
   [{ url: 'amqps://host', tls: { certFile: '/a.pem' } }, 'certFile and keyFile, which belong together'],
   [{ url: 'amqps://host', auth: 'external' }, 'auth external needs a client certificate'],
