@@ -1,7 +1,7 @@
 // Turns an outcome into a verdict. Pure: no clock, no state.
 
 import type { Outcome } from '../invoke/outcome.ts'
-import { backoffMs } from '../sdk/index.ts'
+import { backoffMs, errorText } from '../sdk/index.ts'
 import type { RetrySettings } from '../sdk/index.ts'
 
 export type Verdict =
@@ -38,6 +38,8 @@ export function decide(
     case 'cancelled':
       return WITHDRAWN
     case 'interrupted':
+      // It was never sent, and would be refused in the same way each time.
+      if (!outcome.error.canRetry) return { kind: 'reject', reason: `the request cannot be sent: ${errorText(outcome.error.cause)}` } // prettier-ignore
       return retryOrReject(
         outcome.error.code === 'HUB_INVOKE_TIMEOUT' ? 'timed out' : 'the connection broke',
         undefined,

@@ -23,7 +23,10 @@ export type Outcome =
     }
   /** The async route answered 202. */
   | { readonly kind: 'accepted'; readonly callId: string; readonly durationMs: number }
-  /** Sent, but no complete answer: a timeout or a broken connection. Uses up an attempt. */
+  /**
+   * Sent, but no complete answer: a timeout or a broken connection. Uses up an attempt. One that cannot be retried was not
+   * sent, because as a request it is not valid.
+   */
   | { readonly kind: 'interrupted'; readonly error: HubError; readonly durationMs: number }
   /** Never sent: the gateway could not be connected to. Not the event's fault; uses up no attempt. */
   | { readonly kind: 'unreachable'; readonly error: HubError; readonly durationMs: number }

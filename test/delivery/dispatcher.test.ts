@@ -139,7 +139,7 @@ describe('settling', () => {
 
   test('hands back 503 and nothing else for a function that could not be reached to the end', async () => {
     const rig = new Rig()
-    const error = new HubError('HUB_INVOKE_INTERRUPTED', 'the connection broke')
+    const error = new HubError('HUB_INVOKE_INTERRUPTED', 'the connection broke', { canRetry: true })
     rig.invoker.script = () => ({ kind: 'interrupted', error, durationMs: 5 })
     rig.triggers = () => [trigger('a', { retry: { ...SETTINGS.retry, attempts: 0 } })]
     void rig.run()

@@ -50,7 +50,7 @@ describe('a status', () => {
 test('no answer is retried, an acceptance is done, an outage waits, a withdrawal is no failure', () => {
   const interrupted = (code: 'HUB_INVOKE_TIMEOUT' | 'HUB_INVOKE_INTERRUPTED'): Outcome => ({
     kind: 'interrupted',
-    error: new HubError(code, 'x'),
+    error: new HubError(code, 'x', { canRetry: true }),
     durationMs: 1,
   })
   expect(decide(interrupted('HUB_INVOKE_TIMEOUT'), 0, RETRY)).toMatchObject({ kind: 'retry', reason: 'timed out' })
@@ -61,6 +61,12 @@ test('no answer is retried, an acceptance is done, an outage waits, a withdrawal
   expect(kind({ kind: 'accepted', callId: '', durationMs: 1 })).toBe('ack')
   expect(kind(UNREACHABLE, {}, 99)).toBe('wait')
   expect(kind({ kind: 'cancelled', durationMs: 1 }, {}, 99)).toBe('withdrawn')
+})
+
+test('what cannot be sent is given up at once, with the reason', () => {
+  const error = new HubError('HUB_INVOKE_INTERRUPTED', 'x', { cause: new Error('invalid X-A header') })
+  const verdict = decide({ kind: 'interrupted', error, durationMs: 0 }, 0, RETRY)
+  expect(verdict).toEqual({ kind: 'reject', reason: 'the request cannot be sent: invalid X-A header' })
 })
 
 test('gives up after the retries that are allowed', () => {
