@@ -182,7 +182,8 @@ export function triggerDefaults({ defaults }: HubSettings, instance?: InstanceSe
       jitter: retry.jitter,
       codes: retry.codes === undefined ? undefined : new Set(retry.codes),
     },
-    ...(callbackUrl === undefined ? {} : { callbackUrl }),
+    // A header has no letters beyond ASCII; a URL has them escaped.
+    ...(callbackUrl === undefined ? {} : { callbackUrl: new URL(callbackUrl).href }),
   }
 }
 

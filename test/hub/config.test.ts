@@ -98,6 +98,11 @@ describe('a configuration', () => {
   })
 })
 
+test('a callback URL with letters beyond ASCII is one that a header can carry', async () => {
+  const { settings } = await read('defaults: { callbackUrl: "http://gateway/function/done?of=größe-漢" }')
+  expect(triggerDefaults(settings).callbackUrl).toBe('http://gateway/function/done?of=gr%C3%B6%C3%9Fe-%E6%BC%A2')
+})
+
 // OpenFaaS contract, environment of the connectors.
 test.for([
   ['gateway_url', 'http://gateway.openfaas:8080', 'gateway.url', 'http://gateway.openfaas:8080'],
