@@ -75,13 +75,19 @@ describe.skipIf(missing !== undefined)('a cluster', () => {
     const read = (from: number): Set<string | undefined> => new Set(source.arrivals.slice(from).map(({ message: { headers } }) => headers['X-Kafka-Partition'])) // prettier-ignore
     await kafka.send(topic, ...partitions.map((partition) => ({ partition })))
     await source.arrived(PARTITIONS)
+    const lone = [...(await leaders(kafka, topic)).values()].filter((node) => node === second.node).length
     await second.kill()
     await expect.poll(isLed, { timeout: 30_000 }).toBe(false)
+    // A group that begins meanwhile has nothing to go by for it, and reads the others.
+    const other = await kafka.source(`${group}-new`, { topicRefresh: '60s' }).opened([topic])
+    other.ackAll = true
+    await until(() => other.arrivals.length === PARTITIONS - lone, 'what is there is read')
     await second.start()
     await expect.poll(isLed, { timeout: 30_000 }).toBe(true)
     // The leader is known to one broker sooner than to the other.
     for (const partition of partitions) await vi.waitFor(() => kafka.send(topic, { partition }), { timeout: 30_000 })
     await until(() => read(PARTITIONS).size === PARTITIONS, 'every partition is read again')
+    await until(() => other.arrivals.length >= 2 * PARTITIONS, 'nothing of it is left out')
     expect(source.ending).toBeUndefined()
   })
 })

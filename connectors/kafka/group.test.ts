@@ -140,7 +140,8 @@ describe.skipIf(missing !== undefined)('a group of several members', () => {
     await kafka.send(other, { value: 'of another topic' })
     await after.arrived(1)
     await withAdmin(kafka.client, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }))
-    await until(() => (after.gauges['kafka_partitions_assigned']?.() ?? []).reduce((sum, { value }) => sum + value, 0) === 3, 'it has the new partition') // prettier-ignore
+    const held = (): number => (after.gauges['kafka_partitions_assigned']?.() ?? []).reduce((sum, { value }) => sum + value, 0) // prettier-ignore
+    await expect.poll(held, { timeout: 30_000 }).toBe(3)
   })
 
   test(

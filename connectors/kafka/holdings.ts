@@ -1,7 +1,7 @@
 // The partitions that the group has given us: where they begin, how they are given up, and how far behind they are. One for
 // each session.
 
-import { within } from '../../src/sdk/index.ts'
+import { HubError, within } from '../../src/sdk/index.ts'
 import type { SourceContext, SourceCounter, SourceReading, TopicBacklog } from '../../src/sdk/index.ts'
 import { partitionKey } from './assignor.ts'
 import type { TopicPartition } from './assignor.ts'
@@ -41,6 +41,7 @@ export class Holdings {
     const { config, context, cluster, group } = this.#options
     const begun = await beginnings(assigned, config.group, group(), cluster, config.initialOffset)
     for (const one of begun) this.#begin(one)
+    this.#awaitLeaders(assigned)
     context.log.info('kafka.assigned', `assigned ${namesOf(assigned)}`, { partitions: assigned.length })
   }
 
@@ -125,7 +126,22 @@ export class Holdings {
   async #beginningOf({ topic, index: partition }: Partition): Promise<Beginning> {
     const { config, cluster, group } = this.#options
     const [begun] = await beginnings([{ topic, partition }], config.group, group(), cluster, config.initialOffset)
-    return begun as Beginning
+    if (begun === undefined) throw new HubError('HUB_SOURCE_UNREACHABLE', `${partitionKey(topic, partition)} has no leader at the moment`, { canRetry: true }) // prettier-ignore
+    return begun
+  }
+
+  /** Those that could not be begun: `returned` will be called for what is gone, when it can be read. */
+  #awaitLeaders(assigned: readonly TopicPartition[]): void {
+    const { config, context } = this.#options
+    const away = assigned.filter(({ topic, partition }) => !this.#partitions.has(partitionKey(topic, partition)))
+    if (away.length === 0) return
+    for (const { topic, partition: index } of away) {
+      const partition = new Partition(topic, index, 0n, null, config.uncommittedMax)
+      partition.takeAway()
+      this.#partitions.set(partitionKey(topic, index), partition)
+    }
+    this.#all = [...this.#partitions.values()]
+    context.log.warn('kafka.no-leader', `${namesOf(away)}: no leader at the moment; begun as soon as there is one`, { partitions: away.length }) // prettier-ignore
   }
 
   #begin({ topic, partition: index, offset, metadata, isNew }: Beginning): void {
@@ -146,8 +162,8 @@ export class Holdings {
     const key = partitionKey(topic, index)
     // Given up meanwhile, or about to be.
     if (this.#partitions.get(key) !== partition || (partition.leaving && !partition.gone)) return
-    const why = isAnew(partition, begun) ? 'the topic was deleted and made anew' : 'its log is another one, or could not be committed to' // prettier-ignore
-    this.#options.context.log.warn('kafka.begun-again', `${key}: ${why}; beginning again at ${begun.offset}`, { topic, to: begun.offset.toString() }) // prettier-ignore
+    const why = isAnew(partition, begun) ? 'the topic was deleted and made anew' : 'can be read again'
+    this.#options.context.log.warn('kafka.begun-again', `${key}: ${why}; beginning at ${begun.offset}`, { topic, to: begun.offset.toString() }) // prettier-ignore
     this.#begin(begun)
   }
 

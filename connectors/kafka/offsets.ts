@@ -30,7 +30,7 @@ const NEWEST = -1n
 const CONSUMER = -1
 const READ_COMMITTED = 1
 
-/** @throws HubError, or what the client library throws */
+/** Without those that have neither a commit nor a leader to ask. @throws HubError, or what the client library throws */
 export async function beginnings(
   partitions: readonly TopicPartition[],
   groupName: string,
@@ -40,15 +40,24 @@ export async function beginnings(
 ): Promise<readonly Beginning[]> {
   const committed = await commits(partitions, groupName, coordinator)
   const unknown = partitions.filter(({ topic, partition }) => !committed.has(partitionKey(topic, partition)))
-  const ends = unknown.length === 0 ? new Map<string, bigint>() : await endsOf(unknown, cluster, initial)
-  return partitions.map(({ topic, partition }) => {
+  const led = await ledOf(unknown, cluster)
+  const ends = led.length === 0 ? new Map<string, bigint>() : await endsOf(led, cluster, initial)
+  return partitions.flatMap((one) => {
+    const { topic, partition } = one
     const key = partitionKey(topic, partition)
     const known = committed.get(key)
     if (known !== undefined) return { topic, partition, ...known, isNew: false }
+    if (!led.includes(one)) return []
     const offset = ends.get(key)
     if (offset === undefined) throw new HubError('HUB_SOURCE_LOST', `${key}: its broker does not tell where it begins`, { canRetry: true }) // prettier-ignore
     return { topic, partition, offset, metadata: null, isNew: true }
   })
+}
+
+async function ledOf(partitions: readonly TopicPartition[], cluster: Cluster): Promise<readonly TopicPartition[]> {
+  if (partitions.length === 0) return []
+  const states = await cluster.topics([...new Set(partitions.map(({ topic }) => topic))])
+  return partitions.filter(({ topic, partition }) => leaderOf(states.get(topic), partition) !== undefined)
 }
 
 /** Of those for which the group has one, by partition. @throws what the client library throws */
