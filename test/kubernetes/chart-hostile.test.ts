@@ -68,6 +68,12 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     expect(template.metadata.annotations['checksum/config']).toMatch(/^[0-9a-f]{64}$/)
   })
 
+  test('makes one Role for a namespace that is named twice, as the hub looks there once', async () => {
+    const hub = { discovery: 'kubernetes', gateway: { namespaces: ['shop', 'team', 'shop'] } }
+    const roles = (await one(api, 'x', { ...KAFKA, hub })).objects.filter(({ kind }) => kind === 'Role')
+    expect(roles.map(({ metadata }) => metadata.namespace)).toEqual(['shop', 'team'])
+  })
+
   test('takes an image by its digest', async () => {
     const digest = `sha256:${'0f'.repeat(32)}`
     const chart = await rendered(api, { image: { repository: 'r/hub', tag: 'old', digest }, connectors: { x: KAFKA } })

@@ -59,7 +59,7 @@ subjects:
 {{- if $it.watches }}
 {{- $named := and (not (empty $it.namespaces)) (not (regexMatch "[*?]" (join "" $it.namespaces))) }}
 {{- $cluster := printf "%s-%s" $it.root.Release.Namespace $it.fullname }}
-{{- range $namespace := ternary $it.namespaces (list "") $named }}
+{{- range $namespace := ternary (uniq $it.namespaces) (list "") $named }}
 ---
 # To watch functions, in {{ ternary $namespace "every namespace" $named }}.
 apiVersion: rbac.authorization.k8s.io/v1
