@@ -42,6 +42,28 @@ describe('binding keys', () => {
     await again.arrived(1)
   })
 
+  test('so does that of the last function, and what is published then does not pile up', async () => {
+    const state = new MemoryState()
+    {
+      await using source = await place.source(EXCHANGE, { state }).opened(['a', 'b'])
+      await source.subscribe([])
+      expect(await bindings()).toEqual([])
+      await place.send('a', 'for nobody', {}, 'events')
+      expect(await place.ready('connector-hub-rabbitmq')).toBe(0)
+      await source.subscribe(['b'])
+      expect(await bindings()).toEqual(['b'])
+    }
+    await using again = await place.source(EXCHANGE, { state }).opened([])
+    expect(await bindings()).toEqual([])
+    await again.subscribe(['c'])
+    await place.channel.deleteExchange('events')
+    await place.channel.deleteQueue('connector-hub-rabbitmq')
+    await again.subscribe([])
+    expect(await place.names('exchanges')).not.toContain('events')
+    await again.subscribe(['d'])
+    expect(await bindings()).toEqual(['d'])
+  })
+
   test('without declare nothing is made: exchange and queue must be there, and the bindings are theirs who made them', async () => {
     const config = { exchange: 'events', queue: 'mine' }
     await expect(place.source(config).opened(['a'])).rejects.toMatchObject({

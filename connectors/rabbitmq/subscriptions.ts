@@ -135,6 +135,7 @@ export class Subscriptions {
     }
     try {
       if (exchange !== undefined && topics.length > 0) problems.push(...(await this.#bind(exchange, topics)))
+      else if (exchange !== undefined && config.declare) await this.#bindOnly(exchange, [])
     } catch (error) {
       return [asHubError(error)]
     }
@@ -158,11 +159,15 @@ export class Subscriptions {
     const { keys, problems } = this.#keys
     await ensureExchange(link.model, at, config)
     if (config.declare) {
-      const queue = ownQueue(config, context.instance)
-      await ensureQueue(link.model, at, queue, config)
-      await bindOnly(link.model, at, { queue, exchange, keys }, context.state)
+      await ensureQueue(link.model, at, ownQueue(config, context.instance), config)
+      await this.#bindOnly(exchange, keys)
     }
     return problems
+  }
+
+  async #bindOnly(exchange: string, keys: readonly string[]): Promise<void> {
+    const { config, context, link, at } = this.#options
+    await bindOnly(link.model, at, { queue: ownQueue(config, context.instance), exchange, keys }, context.state)
   }
 
   async #open(queue: string, queues: number): Promise<void> {

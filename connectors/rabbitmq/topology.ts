@@ -135,6 +135,7 @@ export async function bindOnly(
   const stateKey = `bindings:${exchange}:${queue}`
   const known = JSON.parse((await state.get(stateKey)) ?? '[]') as readonly string[]
   const wanted = [...new Set(keys)].toSorted()
+  if (known.length + wanted.length === 0) return
   if (known.join('\n') !== [...new Set([...known, ...wanted])].toSorted().join('\n'))
     await state.set(stateKey, JSON.stringify([...new Set([...known, ...wanted])].toSorted()))
   try {
@@ -143,7 +144,9 @@ export async function bindOnly(
       for (const key of known) if (!wanted.includes(key)) await channel.unbindQueue(queue, exchange, key)
     })
   } catch (error) {
-    throw declareProblem(error, `${at}: the bindings of queue ${queue} to exchange ${exchange}`)
+    // Without the queue or the exchange there is no binding either.
+    const isGone = wanted.length === 0 && replyCode(error) === NOT_FOUND
+    if (!isGone) throw declareProblem(error, `${at}: the bindings of queue ${queue} to exchange ${exchange}`)
   }
   await state.set(stateKey, JSON.stringify(wanted))
 }
