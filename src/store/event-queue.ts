@@ -213,6 +213,13 @@ export class EventQueue implements Disposable {
       await database.commit(() => {
         for (const { seq } of cancelled) this.#statements.remove.run(seq)
       })
+    } catch (error) {
+      // It is not forgotten, and nothing else would hand it out again before a restart.
+      for (const { seq } of cancelled) {
+        this.#due.retain((due) => due !== seq)
+        this.#schedule(seq, 0)
+      }
+      throw error
     } finally {
       for (const { seq } of cancelled) this.#leaving.delete(seq)
     }

@@ -183,6 +183,23 @@ describe('cancelling', () => {
     expect(queue.length).toBe(0)
   })
 
+  test('that cannot be written leaves each event to be handed out again, once', async () => {
+    const queue = open({ canCancel: true, unsettledMax: 2 })
+    for (const id of ['retried', 'out', 'waiting']) await queue.put(event(id))
+    const arrivals = read(queue)
+    await expect.poll(() => idsOf(arrivals)).toEqual(['retried', 'out'])
+    await arrivals[0]?.settle({ kind: 'retry', delayMs: 60_000, reason: 'answered 500' })
+    await expect.poll(() => idsOf(arrivals)).toEqual(['retried', 'out', 'waiting'])
+    database.sqlite.exec("CREATE TRIGGER kept BEFORE DELETE ON events BEGIN SELECT raise(FAIL, 'disk full'); END")
+    for (const id of ['retried', 'out', 'waiting']) await expect(queue.cancel(id)).rejects.toThrow('disk full')
+    database.sqlite.exec('DROP TRIGGER kept')
+    await expect.poll(() => idsOf(arrivals.slice(3))).toEqual(['retried', 'out'])
+    await Promise.all(arrivals.slice(3).map((delivery) => delivery.settle(ACK)))
+    await expect.poll(() => idsOf(arrivals.slice(5))).toEqual(['waiting'])
+    await arrivals[5]?.settle(ACK)
+    expect([queue.length, queue.unsettled, clock.pending]).toEqual([0, 0, 0])
+  })
+
   test('does not hand out what it is about to forget', async () => {
     const queue = open({ canCancel: true })
     await queue.put(event('a'))
