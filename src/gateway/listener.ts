@@ -79,7 +79,8 @@ export function createListener(options: ListenerOptions): Server {
   })
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {})
-    socket.end(METHOD_NOT_ALLOWED)
+    // Nobody reads it any more, or counts it among the connections.
+    socket.end(METHOD_NOT_ALLOWED, () => socket.destroy())
   })
   return server
 }

@@ -178,6 +178,15 @@ describe('clients of all ages', () => {
   })
 })
 
+test('a CONNECT that goes on sending is let go, and a gateway that is closed does not wait for it', async () => {
+  await using own = await startRig([])
+  const raw = await sent(own.gateway.address, `CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n${'x'.repeat(1024 * 1024)}`)
+  await until('it is refused', () => raw.text() !== '' || raw.closed())
+  await own.gateway.close()
+  await until('it is let go', raw.closed)
+  expect(raw.text()).toMatch(/^(HTTP\/1\.1 405 |$)/)
+})
+
 describe('the routes beside functions', () => {
   test('/ leads to the portal', async () => {
     expect(await rig.call('/')).toMatchObject({ status: 307, headers: { location: '/ui/' } })
