@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { RequestOptions } from 'node:https'
 import { homedir } from 'node:os'
-import { delimiter, dirname, join, resolve } from 'node:path'
+import { delimiter, dirname, join, resolve, sep } from 'node:path'
 
 import type { Cluster, KubeConfig, User } from '@kubernetes/client-node'
 import { load as loadYaml } from 'js-yaml'
@@ -179,14 +179,21 @@ function filesOf({ env, file }: KubeconfigOptions): readonly string[] {
 
 type FileUser = User & { readonly tokenFile?: string }
 
-/** The client drops `tokenFile`: it looks for it by another name. */
+/** The client drops `tokenFile`, which it looks for by another name, and takes a program's relative path from where we are. */
 function read(config: KubeConfig, file: string): KubeConfig {
   config.loadFromFile(file)
   const users = recordOf(loadYaml(readFileSync(file, 'utf8')))['users']
   const tokenFiles = new Map((Array.isArray(users) ? users : []).map(recordOf).map(({ name, user }) => [name, recordOf(user)['tokenFile']])) // prettier-ignore
   config.users = config.users.map((user): FileUser => {
     const tokenFile = tokenFiles.get(user.name)
-    return typeof tokenFile === 'string' && tokenFile !== '' ? { ...user, tokenFile: resolve(dirname(file), tokenFile) } : user // prettier-ignore
+    const exec: unknown = user.exec
+    const command = recordOf(exec)['command']
+    return {
+      ...user,
+      // A name alone is looked for on the PATH.
+      ...(typeof command === 'string' && command.includes(sep) ? { exec: { ...recordOf(exec), command: resolve(dirname(file), command) } } : {}), // prettier-ignore
+      ...(typeof tokenFile === 'string' && tokenFile !== '' ? { tokenFile: resolve(dirname(file), tokenFile) } : {}),
+    }
   })
   return config
 }

@@ -301,6 +301,13 @@ describe.skipIf(missing !== undefined)(`a program that hands out tokens${because
     expect(readFileSync(told, 'utf8').split('\n')).toHaveLength(3)
   })
 
+  test('that stands beside the kubeconfig is found there, wherever the hub was started', async () => {
+    const fake = await tlsServer()
+    const path = execConfig('beside', fake, `echo '${credential('mine')}'`)
+    writeFileSync(path, readFileSync(path, 'utf8').replace(join(folder, 'beside.sh'), './beside.sh'))
+    expect(await (await open(path)).authorization()).toBe('Bearer mine')
+  })
+
   test('that is not there is named', async () => {
     const path = config('absent', {
       clusters: { c: { server: 'https://localhost:1' } },
