@@ -14,6 +14,9 @@ export interface FeedOptions {
   readonly held: Held
   /** Pulled at once. */
   readonly batch: number
+  /** The most that the server gives at once, and how long it may keep a pull open. */
+  readonly batchMax: number
+  readonly expiresMs: number
   readonly context: Pick<SourceContext, 'clock' | 'log'>
   /** Gathers what has to be handed out before anything else; rejects when that fails for now, or is stopped. */
   first(gathering: Gathering): Promise<void>
@@ -33,15 +36,18 @@ export interface Gathering {
   readonly signal: AbortSignal
 }
 
-const EXPIRES_MS = 30_000
 /** The least that there is. */
 const GATHER_EXPIRES_MS = 1000
 const PAUSE_MS = 1000
+/** In a row, before somebody is told: a change of the leader passes sooner. */
+const FAILURES_WARNED = 5
 
 export class Feed {
   readonly #options: FeedOptions
   readonly #stop = new AbortController()
   #messages: ConsumerMessages | undefined
+  /** Since a pull ended as it should. */
+  #failures = 0
 
   constructor(options: FeedOptions) {
     this.#options = options
@@ -79,15 +85,17 @@ export class Feed {
   }
 
   async #next(): Promise<void> {
-    const { held, batch } = this.#options
+    const { held, batch, expiresMs } = this.#options
     await held.room()
-    if (!this.#isOver) await this.#pull(batch, EXPIRES_MS, (message) => held.take(message))
+    if (!this.#isOver) await this.#pull(batch, expiresMs, (message) => held.take(message))
   }
 
   async #pull(count: number, expires: number, take: (message: JsMsg) => void): Promise<void> {
-    this.#messages = await this.#options.consumer.fetch({ max_messages: count, expires })
+    const { consumer, batchMax } = this.#options
+    this.#messages = await consumer.fetch({ max_messages: Math.min(count, batchMax), expires })
     if (this.#stop.signal.aborted) this.#messages.stop()
     for await (const message of this.#messages) take(message)
+    this.#failures = 0
   }
 
   /** False when it failed, after a while, or when it is over. */
@@ -96,11 +104,19 @@ export class Feed {
       await work()
     } catch (error) {
       if (this.#isOver) return false
-      this.#options.context.log.debug('nats.pull-failed', `${this.#options.name}: ${errorText(error)}`)
+      this.#report(error)
       await this.#recover()
       return false
     }
     return !this.#isOver
+  }
+
+  #report(error: unknown): void {
+    const { name, context } = this.#options
+    this.#failures += 1
+    if (this.#failures === FAILURES_WARNED)
+      context.log.warn('nats.pull-failed', `${name}: nothing can be pulled: ${errorText(error)}; it is tried again every second`) // prettier-ignore
+    else context.log.debug('nats.pull-failed', `${name}: ${errorText(error)}`)
   }
 
   /** A new leader, a full queue of requests, a heartbeat that was missed: all of that passes, but for a consumer that is gone. */

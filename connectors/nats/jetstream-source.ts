@@ -2,7 +2,7 @@
 // is in held.ts, how it is pulled in feed.ts, how a server is reached in line.ts.
 
 import { jetstream } from '@nats-io/jetstream'
-import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
+import type { Consumer, JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 
 import { HubError, asHubError, errorText, reading } from '../../src/sdk/index.ts'
@@ -58,6 +58,8 @@ interface Connection {
 /** Signs of life within one ackWait. */
 const TOUCHES = 3
 const PULLED_AT_ONCE_MAX = 256
+const PULL_EXPIRES_MS = 30_000
+const NANOS = 1_000_000
 /** How often streams are looked for that were made meanwhile. */
 const SEARCH_MS = 30_000
 
@@ -225,15 +227,20 @@ export class JetStreamSource implements Source {
     const places = await this.#streams.places(manager, subject, new Set(known?.places.map(({ stream }) => stream)))
     // What is pulled ahead waits in memory, for every subject: a share of the bound each.
     const batch = Math.max(1, Math.min(PULLED_AT_ONCE_MAX, Math.floor(this.#context.unsettledMax / subjects.length)))
+    const consumers = await Promise.all(places.map(({ stream, consumer }) => client.consumers.get(stream, consumer)))
     const feeds: Feed[] = []
-    for (const { stream, consumer: name } of places) {
-      const consumer = await client.consumers.get(stream, name)
+    for (const [index, { stream, consumer: name }] of places.entries()) {
+      const consumer = consumers[index] as Consumer
+      // What it refuses to be asked for: limits of the server, or set by somebody with this consumer. 0 is none.
+      const { max_batch: batchMax = 0, max_expires: expiresMax = 0 } = (await consumer.info(true)).config
       feeds.push(
         new Feed({
           consumer,
           name: `${stream}/${name}`,
           held: this.#held,
           batch,
+          batchMax: batchMax > 0 ? batchMax : Infinity,
+          expiresMs: expiresMax > 0 ? Math.min(PULL_EXPIRES_MS, expiresMax / NANOS) : PULL_EXPIRES_MS,
           context: this.#context,
           first: (gathering) => this.#gather(manager, { stream, consumer: name }, batch, gathering),
           flush: () => nats.flush(),

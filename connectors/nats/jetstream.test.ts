@@ -139,6 +139,27 @@ describe('what is read', () => {
     expect(source.log.lines.filter((line) => line.includes('nats.found'))).toHaveLength(2)
   })
 
+  test('a consumer is asked for no more than its limits allow', async () => {
+    const durable = consumerName(base, `${base}.x`)
+    await manager.consumers.add(base, { durable_name: durable, filter_subject: `${base}.x`, ack_policy: 'explicit', max_batch: 2, max_expires: 5_000_000_000 }) // prettier-ignore
+    await using source = await rig().opened([`${base}.x`])
+    source.ackAll = true
+    for (const body of ['1', '2', '3']) await stream.publish(`${base}.x`, body)
+    await source.arrived(3)
+    expect(source.bodies).toEqual(['1', '2', '3'])
+  })
+
+  test('a consumer that cannot be pulled from for long is said to be', async () => {
+    const clock = new ManualClock()
+    await using source = await rig({}, { clock, unsettledMax: 2 }).opened([`${base}.x`])
+    await expect.poll(async () => (await manager.consumers.info(base, consumerName(base, `${base}.x`))).num_waiting).toBe(1) // prettier-ignore
+    await manager.consumers.update(base, consumerName(base, `${base}.x`), { max_batch: 1 })
+    source.ackAll = true
+    for (const body of ['1', '2']) await stream.publish(`${base}.x`, body)
+    const warned = (): Promise<string | undefined> => clock.advance(1000).then(() => source.log.lines.find((line) => line.includes('nothing can be pulled'))) // prettier-ignore
+    await expect.poll(warned, { timeout: 30_000 }).toContain('exceeded maxrequestbatch of 1')
+  })
+
   test('createStream makes what is missing', async () => {
     await using source = await rig({ createStream: true }).opened([`made-${base}.x`])
     await stream.publish(`made-${base}.x`, 'stored')
