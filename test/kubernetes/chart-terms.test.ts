@@ -121,6 +121,19 @@ describe.skipIf(missing !== undefined)('the chart', () => {
     expect(await refusal(api, 'x', entry)).toBe(said)
   }) // prettier-ignore
 
+  test.each(ENTRIES)(
+    '%s keeps the dead letters of others just where the hub takes it for that',
+    async (name, entry) => {
+      const hub = { deadLetters: { connector: name, topic: 'letters' } }
+      const { type, config = {}, secrets = {} } = entry as { type: string; config?: Values; secrets?: Values }
+      const yaml = JSON.stringify({ ...hub, connectors: { x: { type: 'mqtt' }, [name]: { type, ...config } } })
+      const isTaken = await parsed(yaml).then(() => true, () => false) // prettier-ignore
+      const chart = await render(api, { connectors: { x: { type: 'mqtt', hub }, [name]: { ...KEPT, type, config, secrets } } }) // prettier-ignore
+      expect([name, typeof chart !== 'string']).toEqual([name, isTaken])
+      if (typeof chart === 'string') expect(chart).toContain(`connectors.x.hub.deadLetters.connector: ${name} does not confirm events as kept`) // prettier-ignore
+    },
+  )
+
   test('times of turns for all go to those that take turns, and are refused where none does', async () => {
     const common = { hub: { leader: { duration: '30s', renewDeadline: '20s' } } }
     const orders = { type: 'kafka' }

@@ -39,13 +39,17 @@ OpenFaaS charts are translated by files/openfaas.yaml, and then the entry is lai
 {{- define "connector-hub.keeper" -}}
 {{- $it := .it -}}
 {{- $name := dig "deadLetters" "connector" "" $it.hub -}}
-{{- if and $name (ne $name $it.name) -}}
+{{- if $name -}}
 {{- $key := printf "connectors.%s.hub.deadLetters.connector" $it.name -}}
 {{- if not (hasKey $it.root.Values.connectors $name) -}}
 {{- fail (printf "%s: there is no connector %s. Name one of `connectors`." $key $name) -}}
 {{- end -}}
 {{- $keeper := dict "root" $it.root "name" $name -}}
 {{- include "connector-hub.read" (dict "it" $keeper) -}}
+{{- if or (not (has $keeper.type (list "kafka" "nats" "rabbitmq" "sqs"))) (eq ($keeper.config.layer | default "jetstream") "core") -}}
+{{- fail (printf "%s: %s does not confirm events as kept, with headers beside them. Name a connector of Kafka, NATS JetStream, RabbitMQ or SQS." $key $name) -}}
+{{- end -}}
+{{- if ne $name $it.name -}}
 {{- range $folder, $secret := $keeper.secrets -}}
 {{- if ne (get $it.secrets $folder | default $secret) $secret -}}
 {{- fail (printf "%s: %s mounts another Secret at %s. Call one of the two folders otherwise." $key $name $folder) -}}
@@ -54,6 +58,7 @@ OpenFaaS charts are translated by files/openfaas.yaml, and then the entry is lai
 {{- end -}}
 {{- $_ := set $it "entry" (merge $it.entry (dict "environment" $keeper.entry.environment "configMaps" $keeper.entry.configMaps)) -}}
 {{- $_ := set $it.connectors $name (merge (dict "type" $keeper.type) $keeper.config) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
