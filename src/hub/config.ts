@@ -96,6 +96,12 @@ function leaderFault({ leader: { duration, renewDeadline, retryPeriod } }: HubSe
   return undefined
 }
 
+/** Every event that states no type of its own would be one that cannot be sent. */
+function contentTypeFault(at: string, contentType: string | undefined): ConfigFault | undefined {
+  if (contentType === undefined || /^[\t\x20-\x7e]*$/.test(contentType)) return undefined
+  return { at, message: 'has characters that no header can carry, such as a line break', hint: 'Write a media type such as text/plain.' } // prettier-ignore
+}
+
 /** The watcher refuses the same when it starts. */
 function namespacesFault({ discovery, gateway }: HubSettings): ConfigFault | undefined {
   const names = discovery === 'gateway' ? undefined : namedNamespaces({ allow: gateway.namespaces })
@@ -124,7 +130,11 @@ export async function checkHubConfig(
   const hub = checkConfig(hubFields, withOpenFaasNames(root, options.env), {
     ...reading,
     envPrefix: 'HUB',
-    check: (checked) => scalerFault(checked) ?? leaderFault(checked) ?? namespacesFault(checked),
+    check: (checked) =>
+      scalerFault(checked) ??
+      leaderFault(checked) ??
+      namespacesFault(checked) ??
+      contentTypeFault('defaults.contentType', checked.defaults.contentType),
   })
   problems.push(...hub.problems)
   const configured: InstanceConfig[] = []
@@ -255,7 +265,7 @@ async function checkInstance(
     ...reading,
     path,
     envPrefix,
-    check: (checked) => manifest.check?.(checked),
+    check: (checked) => manifest.check?.(checked) ?? contentTypeFault('contentType', checked.contentType),
   })
   if (config === undefined) return [...problems]
   return { name, manifest, terms: termsOf(manifest, config), settings: config as unknown as InstanceSettings, source: config } // prettier-ignore

@@ -98,6 +98,15 @@ describe('a configuration', () => {
   })
 })
 
+test.each(['text/plain\\n', 'text/plain; name=\u6f22'])(
+  'a content type that no header can carry, "%s", is refused',
+  async (type) => {
+    const text = `defaults:\n  contentType: "${type}"\nconnectors:\n  mq:\n    type: mqtt\n    contentType: "${type}"\n`
+    const what = 'has characters that no header can carry, such as a line break. Write a media type such as text/plain.'
+    expect(await findings(text)).toEqual([`2:3 defaults.contentType ${what}`, `6:5 connectors.mq.contentType ${what}`])
+  },
+)
+
 test('a callback URL with letters beyond ASCII is one that a header can carry', async () => {
   const { settings } = await read('defaults: { callbackUrl: "http://gateway/function/done?of=größe-漢" }')
   expect(triggerDefaults(settings).callbackUrl).toBe('http://gateway/function/done?of=gr%C3%B6%C3%9Fe-%E6%BC%A2')
