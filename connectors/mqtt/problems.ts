@@ -167,7 +167,7 @@ function hex(code: number): string {
   return `0x${code.toString(16).padStart(2, '0')}`
 }
 
-/** The broker's own words. */
-function reasonOf(text: string | undefined): string {
-  return text === undefined || text === '' ? '' : `, "${printableText(text, REASON_CHARS_MAX)}"`
+/** The broker's own words. The parser has null for what is cut off, and a list for what is there twice. */
+function reasonOf(text: unknown): string {
+  return typeof text !== 'string' || text === '' ? '' : `, "${printableText(text, REASON_CHARS_MAX)}"`
 }

@@ -310,6 +310,13 @@ describe('while connected', () => {
     expect(error.message).toContain('DISCONNECT 0x8b, "going??down"')
   })
 
+  test('a reason that is cut off is left out', async () => {
+    await using server = await startFakeMqtt(5, agreeable)
+    await using rig = await MqttRig.open({ url: server.url }, ['t'])
+    server.sendBytes(Buffer.from([0xe0, 5, 0x8b, 3, 0x1f, 0, 9]))
+    expect((await rig.lost()).message).toMatch(/DISCONNECT 0x8b$/)
+  })
+
   test('nonsense in mid-stream ends the connection with a named error', async () => {
     await using server = await startFakeMqtt(5, agreeable)
     await using rig = await MqttRig.open({ url: server.url }, ['t'])
