@@ -41,6 +41,8 @@ export class Fetchers {
   #states: ReadonlyMap<string, TopicState> = new Map()
   /** Of topics that were not there. */
   readonly #vanished = new WeakSet<Partition>()
+  /** Of them, those that `returned` was called for. */
+  readonly #returning = new WeakMap<Partition, 'asking' | 'failed'>()
   #isLookingAgain = false
 
   constructor(options: FetchersOptions) {
@@ -81,9 +83,26 @@ export class Fetchers {
   }
 
   #isThere(partition: Partition): void {
-    const { returned } = this.#options
-    const wasMissing = this.#vanished.delete(partition) || partition.gone
-    if (returned !== undefined && wasMissing && !partition.lost) this.#then(returned(partition))
+    const wasMissing = this.#vanished.has(partition) || partition.gone
+    const state = this.#returning.get(partition)
+    // Otherwise it is lost because another position is being looked for.
+    if (wasMissing && state !== 'asking' && (state === 'failed' || !partition.lost)) void this.#return(partition)
+  }
+
+  /** Never rejects: what cannot be asked now, since the group moves, too, is asked again. */
+  async #return(partition: Partition): Promise<void> {
+    const { returned, log, cluster } = this.#options
+    this.#returning.set(partition, 'asking')
+    try {
+      await returned?.(partition)
+      this.#vanished.delete(partition)
+      this.#returning.delete(partition)
+      this.wake()
+    } catch (error) {
+      this.#returning.set(partition, 'failed')
+      log.debug('kafka.look-failed', kafkaProblem(error, cluster.addresses).message)
+      this.lookAgain()
+    }
   }
 
   /** Never rejects. */
@@ -91,11 +110,7 @@ export class Fetchers {
     const { clock, stop } = this.#options
     await sleep(clock, LOOK_AGAIN_MS, stop).catch(() => undefined)
     this.#isLookingAgain = false
-    if (!stop.aborted) this.#then(this.findLeaders())
-  }
-
-  #then(work: Promise<void>): void {
-    void work.then(() => this.wake(), (error: unknown) => this.#lost(error)) // prettier-ignore
+    if (!stop.aborted) await this.findLeaders().catch((error: unknown) => this.#brokerFailed(error))
   }
 
   #fetcher(broker: number): Fetcher {
@@ -111,7 +126,7 @@ export class Fetchers {
       arrived,
       moved: () => this.findLeaders(),
       unknown: (partition) => void this.#vanished.add(partition),
-      outOfRange: (partition) => this.#then(outOfRange(partition)),
+      outOfRange: (partition) => void outOfRange(partition).then(() => this.wake(), (error: unknown) => this.#lost(error)), // prettier-ignore
       failed: (error) => void this.#brokerFailed(error),
     })
   }
