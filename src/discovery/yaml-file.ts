@@ -103,7 +103,9 @@ export class YamlFile {
       return read()
     } catch (error) {
       if (!(error instanceof YAMLException)) throw error
-      throw this.#broken(error.mark?.position ?? 0, error.reason, 'Correct the YAML there; values with ":", "{", "*" or "#" need quotes.') // prettier-ignore
+      // A password that begins with ! reads as a tag, and what is said of tags names them.
+      const reason = /\btag\b/.test(error.reason) ? 'a tag (!name) that is not known here' : error.reason
+      throw this.#broken(error.mark?.position ?? 0, reason, 'Correct the YAML there; values with ":", "{", "*", "!" or "#" need quotes.') // prettier-ignore
     }
   }
 
