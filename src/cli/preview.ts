@@ -9,6 +9,7 @@ import { RequestHead } from '../invoke/request-head.ts'
 import { formatSize, redactUrl } from '../sdk/index.ts'
 import type { EventMessage } from '../sdk/index.ts'
 import { bodyPreview, verdictText } from './event-text.ts'
+import { instantText } from './instant-text.ts'
 import { counted, paint, printable, sentence } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -131,7 +132,7 @@ export function jsonReport(output: Output): Report {
         ...('trigger' in explanation ? { mode: explanation.trigger.settings.mode } : {}),
         ...(request === undefined ? {} : { request: { method: 'POST', url: request.url, headers: Object.fromEntries(request.headers) } }), // prettier-ignore
       }))
-      const producedAt = new Date(timestampMs).toISOString()
+      const producedAt = instantText(timestampMs)
       line({ connector, id, topic, orderingKey, contentType, attempt, producedAt, headers, body: Buffer.from(body).toString('base64'), functions }) // prettier-ignore
     },
     end: ({ functions, ...counts }) => line({ ...counts, functions: functions.size }),
@@ -145,7 +146,7 @@ function factsOf(connector: string, { topic, orderingKey, body, attempt, timesta
     ...(orderingKey === undefined ? [] : [`key ${orderingKey}`]),
     formatSize(body.byteLength),
     ...(attempt > 1 ? [`attempt ${attempt}`] : []),
-    `produced ${new Date(timestampMs).toISOString()}`,
+    `produced ${instantText(timestampMs)}`,
   ]
   return facts.join(', ')
 }

@@ -9,6 +9,7 @@ import { HttpInvoker } from '../../invoke/http-invoker.ts'
 import { HubError, formatSize, systemClock } from '../../sdk/index.ts'
 import type { EventMessage, HeldLetter, LetterBox, Trigger } from '../../sdk/index.ts'
 import { VERSION } from '../../telemetry/version.ts'
+import { instantText } from '../instant-text.ts'
 import { choiceOf, filterOf, openBox } from '../letter-places.ts'
 import type { ChoiceOptions, OpenBox, PlaceOptions } from '../letter-places.ts'
 import { ratePerSecond, wholeNumber } from '../numbers.ts'
@@ -50,7 +51,7 @@ export async function listLetters(
   }
   if (count === 0) output.write(`no dead letters in ${printable(box.place)}\n`)
   else {
-    const rows = letters.map(({ id, letter: { failedAtMs, function: name, message, reason } }) => [id, isoTime(failedAtMs), name === '' ? '?' : name, `${message.source} ${message.topic}`, reason]) // prettier-ignore
+    const rows = letters.map(({ id, letter: { failedAtMs, function: name, message, reason } }) => [id, instantText(failedAtMs), name === '' ? '?' : name, `${message.source} ${message.topic}`, reason]) // prettier-ignore
     output.write(table(['ID', 'FAILED (UTC)', 'FUNCTION', 'FROM', 'REASON'], rows, output.color))
     output.write(`\n${counted(count, 'dead letter')}${count > letters.length ? `, the oldest ${letters.length} shown; --limit shows more` : ''}\n`) // prettier-ignore
   }
@@ -89,11 +90,11 @@ export async function showLetter(
     ['function', letter.function === '' ? '? (a hub did not put it there)' : letter.function],
     ['reason', letter.reason],
     ['attempts', String(letter.attempts)],
-    ['failed', isoTime(letter.failedAtMs)],
+    ['failed', instantText(letter.failedAtMs)],
     ['connector', message.source],
     ['topic', message.topic],
     ['event', message.id],
-    ['produced', isoTime(message.timestampMs)],
+    ['produced', instantText(message.timestampMs)],
     ['key', message.orderingKey],
     ['path', message.path],
     ['content type', message.contentType],
@@ -251,11 +252,6 @@ async function firstOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
   return undefined
 }
 
-/** Nothing where a foreign letter does not say when. */
-function isoTime(ms: number): string {
-  return Number.isFinite(ms) ? new Date(ms).toISOString() : '?'
-}
-
 function brief({ id, letter: { function: name, reason, status, attempts, failedAtMs, message } }: HeldLetter) {
   return {
     id,
@@ -263,11 +259,11 @@ function brief({ id, letter: { function: name, reason, status, attempts, failedA
     reason,
     status,
     attempts,
-    failedAt: isoTime(failedAtMs),
+    failedAt: instantText(failedAtMs),
     connector: message.source,
     topic: message.topic,
     event: message.id,
-    producedAt: isoTime(message.timestampMs),
+    producedAt: instantText(message.timestampMs),
     bytes: message.body.byteLength,
   }
 }
