@@ -61,6 +61,7 @@ export class BodyTooLarge extends Error {
   override readonly name = 'BodyTooLarge'
 }
 
+const INTERNAL_ERROR: EndpointAnswer = { status: 500, body: 'internal error\n' }
 /** For the whole request to arrive, and for its headers. */
 const REQUEST_MS = 60_000
 const HEADERS_MS = 15_000
@@ -169,12 +170,19 @@ async function answer(
     if (error instanceof BodyTooLarge) result = { status: 413, body: `${error.message}\n` }
     else {
       options.failed(error)
-      result = { status: 500, body: 'internal error\n' }
+      result = INTERNAL_ERROR
     }
   }
   if (gone.signal.aborted) return
   beforeSending()
-  send(response, request.method === 'HEAD', result)
+  const isHead = request.method === 'HEAD'
+  try {
+    send(response, isHead, result)
+  } catch (error) {
+    // Not to be written, such as a header with a line break in it.
+    options.failed(error)
+    send(response, isHead, INTERNAL_ERROR)
+  }
 }
 
 function described(request: IncomingMessage, signal: AbortSignal, bodyMax: number): EndpointRequest {

@@ -64,6 +64,14 @@ test.each([
   expect(failures).toEqual([])
 })
 
+test('an answer that cannot be written is said, and answered with 500', async () => {
+  const { address } = await open(() => Promise.resolve({ status: 200, headers: { 'X-Bad': 'two\nlines' }, body: 'x' }))
+  for (let call = 1; call <= 2; call += 1) {
+    const answer = await fetch(address)
+    expect([answer.status, await answer.text(), failures.length]).toEqual([500, 'internal error\n', call])
+  }
+})
+
 test('a handler that throws is answered with 500, said, and not told to the caller', async () => {
   const { address } = await open(() => Promise.reject(new Error('the password is x')))
   const answer = await fetch(address)
