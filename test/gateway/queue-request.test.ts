@@ -34,6 +34,12 @@ describe('headers', () => {
   })
 })
 
+test('what concerned the caller of another gateway alone is not sent to the function', () => {
+  const Header = { Expect: ['100-continue'], Connection: ['keep-alive, X-Hop'], 'Keep-Alive': ['timeout=5'], 'X-Hop': ['1'], 'X-Tag': ['a'] } // prettier-ignore
+  expect(decoded({ Function: 'orders', Header })).toMatchObject({ headers: { 'X-Tag': 'a' } })
+  expect(decoded({ Function: 'orders', Header })).not.toHaveProperty('headers.Expect')
+})
+
 describe('writing', () => {
   test('is what OpenFaaS reads', () => {
     expect(encoded({})).toEqual({

@@ -3,7 +3,7 @@
 
 import { isRecord } from '../../sdk/index.ts'
 import { canonicalName, headerOf } from '../headers.ts'
-import { isFunctionName } from '../http.ts'
+import { forwardable, isFunctionName } from '../http.ts'
 import { callHeaders } from './call.ts'
 import type { QueuedCall } from './call.ts'
 
@@ -50,7 +50,8 @@ export function decodeRequest(data: Uint8Array): QueuedCall | string {
   if (body !== undefined && body !== null && typeof body !== 'string') return 'its Body is not base64'
   const flat = flatHeaders(request['Header'])
   if (flat === undefined) return 'its Header is not a map of lists'
-  const headers = callHeaders(flat)
+  // Other gateways queue what concerned their caller's connection, too.
+  const headers = callHeaders(forwardable(flat))
   return {
     ...headers,
     callId: headerOf(flat, 'x-call-id') ?? '',
