@@ -75,6 +75,29 @@ test('its size follows what is stored and what is removed', async () => {
   expect(letters.size()).toEqual(empty)
 })
 
+test('its count follows every process, and what could not be stored', async () => {
+  const path = join(folder, 'letters.db')
+  using here = new SqliteDeadLetters(path, { bytesMax: 5 * 600, dropped: () => {} })
+  using there = new SqliteDeadLetters(path)
+  const counts: number[] = []
+  const look = (): void => void counts.push(here.size().count, there.size().count)
+  look()
+  for (const id of ['1', '2', '3']) await here.put({ ...FULL, message: message(id) })
+  look()
+  await there.remove(1)
+  look()
+  await there.put(FULL)
+  await here.remove(2)
+  look()
+  // Two of the oldest go for the newest.
+  for (const id of ['5', '6', '7', '8']) await here.put({ ...FULL, message: message(id) })
+  look()
+  await expect(here.put({ ...FULL, attempts: 0.5 })).rejects.toThrow(/cannot store REAL value/)
+  look()
+  expect(counts).toEqual([0, 0, 3, 3, 2, 2, 2, 2, here.count(), here.count(), here.count(), here.count()])
+  expect(here.count()).toBeLessThan(6)
+})
+
 test('pages oldest first', async () => {
   using letters = new SqliteDeadLetters(':memory:')
   await Promise.all(['1', '2', '3'].map((id) => letters.put({ ...FULL, message: message(id) })))
