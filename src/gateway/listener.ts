@@ -75,6 +75,10 @@ export function createListener(options: ListenerOptions): Server {
     socket.on('error', () => {})
     const response = new TunnelResponse(request, head)
     response.on('error', () => {})
+    // Of the answer alone; what is joined has all the time it wants.
+    const deadline = setTimeout(() => socket.destroy(), options.writeTimeoutMs)
+    const answered = (): void => clearTimeout(deadline)
+    response.once('finish', answered).once('close', answered)
     void options.serve(request, response, targetOf(request))
   })
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {

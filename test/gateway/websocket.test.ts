@@ -6,8 +6,8 @@ import type { IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 
-import { sent } from './raw-socket.ts'
-import { nodeFunction, startRig, until } from './rig.ts'
+import { rawSocket, sent } from './raw-socket.ts'
+import { nodeFunction, processFunction, startRig, until } from './rig.ts'
 import type { Rig } from './rig.ts'
 import { startUpstream } from './upstream.ts'
 import type { Upstream } from './upstream.ts'
@@ -15,6 +15,8 @@ import { dial, refused } from './web-socket-client.ts'
 
 const CALL_MS = 1000
 const CONNECTION_MS = 2500
+/** More than sockets hold. */
+const MUCH_BYTES = 60_000_000
 
 let rig: Rig
 let upstream: Upstream
@@ -129,6 +131,19 @@ test('behind a request that is still to be answered there is no tunnel, and the 
   const raw = await sent(rig.gateway.address, `${ahead}GET /function/answers/created HTTP/1.1\r\n${asking}`)
   await until('it is answered', raw.closed)
   expect(raw.text()).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\nhelloHTTP\/1\.1 201 .*\r\n\r\nmade$/s)
+})
+
+test('an answer that is no tunnel has to be read in the time that answers have', async () => {
+  await rig.gateway.deploy(processFunction('much', `head -c ${MUCH_BYTES} /dev/zero`))
+  const { socket, text, closed } = await rawSocket(rig.gateway.address)
+  socket.once('data', () => socket.pause())
+  socket.write('GET /function/much HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await until('it begins', () => text() !== '')
+  // Each has all of its time, together more than an answer has.
+  for (let call = 0; call < 3; call++) expect((await rig.call('/function/talk/never')).status).toBe(502)
+  socket.resume()
+  await until('it is over', closed)
+  expect(text().length).toBeLessThan(MUCH_BYTES)
 })
 
 test('a gateway that is closed ends its tunnels', async () => {
