@@ -54,7 +54,12 @@ export class SecretFiles implements Disposable {
   }
 }
 
+/** Never throws: what cannot be looked at, such as a link to itself, is missing. */
 function stateOf(path: string): string {
-  const stats = statSync(path, { throwIfNoEntry: false })
-  return stats === undefined ? '' : `${stats.mtimeMs} ${stats.size} ${stats.ino}`
+  try {
+    const { mtimeMs, size, ino } = statSync(path)
+    return `${mtimeMs} ${size} ${ino}`
+  } catch {
+    return ''
+  }
 }
