@@ -84,13 +84,14 @@ describe('gateway --stack', () => {
     await gateway.says(/│ say: handler\.js changed and does not load: the code from before runs on/)
     expect(await call(url, 'say')).toBe('200 two')
 
+    project.write('say/handler.js', says('three'))
+    await expect.poll(() => call(url, 'say')).toBe('200 three')
+
+    // A deployment of what does not load would show that at once: it comes after the mend.
     project.write('env.yaml', 'environment: { OTHER: a, WORD: from the file }\n')
     await expect.poll(() => call(url, 'word')).toBe('200 from the file')
     // Of this one the files say nothing new.
     expect(await call(url, 'kept')).toBe('200 0')
-
-    project.write('say/handler.js', says('three'))
-    await expect.poll(() => call(url, 'say')).toBe('200 three')
     over.abort()
     await calling
     expect([...answers].toSorted()).toEqual(['200 one', '200 three', '200 two'])
