@@ -19,6 +19,7 @@ const RETRY_MIN_MS = 1000
  * A failed listing is tried again with back-off, never later than a whole interval. A namespace that held functions and
  * suddenly holds none, or is gone, counts only when the next listing, one interval later, says the same: gateways answer
  * 200 with an empty list while their provider is still starting. Until then the last good listing stays in force as a whole.
+ * So does what an earlier process left at the brokers, such as bindings and sessions: an empty first listing is confirmed, too.
  */
 export class GatewayWatcher implements FunctionWatcher {
   readonly #options: GatewayWatcherOptions
@@ -85,24 +86,33 @@ export class GatewayWatcher implements FunctionWatcher {
 
   #take(listing: Listing, onSnapshot: (snapshot: Snapshot) => void): void {
     const count = (namespace: string): number => listing.namespaces.get(namespace)?.functions.length ?? 0
-    const held = [...(this.#good?.namespaces.values() ?? [])].filter(({ functions }) => functions.length > 0)
+    const held = (this.#good === undefined ? [] : [...this.#good.namespaces.values()]).filter(hasFunctions)
     const emptied = new Set(held.map(({ namespace }) => namespace).filter((namespace) => count(namespace) === 0))
+    // What is left out by our own settings is said, and is there.
+    const isBare = listing.findings.length === 0 && ![...listing.namespaces.values()].some(hasFunctions)
+    if (this.#good === undefined && isBare) emptied.add('')
     const news = [...emptied].filter((name) => !this.#emptied.has(name))
     this.#emptied = emptied
-    if (news.length > 0) throw new Unconfirmed(news)
+    if (news.length > 0) throw new Unconfirmed(news, this.#good === undefined)
     this.#lastGood.accept(listing.functions, listing.findings, onSnapshot)
     this.#good = listing
     this.#emptied = new Set()
   }
 }
 
+function hasFunctions({ functions }: { readonly functions: readonly unknown[] }): boolean {
+  return functions.length > 0
+}
+
 /** A listing that the next one has to confirm. */
 class Unconfirmed extends HubError {
-  constructor(namespaces: readonly string[]) {
+  constructor(namespaces: readonly string[], isFirst: boolean) {
     const where = namespaces.includes('') ? '' : ` in ${namespaces.slice(0, 5).join(', ')}`
-    super('HUB_DISCOVERY_FAILED', `the gateway suddenly lists no functions${where}`, {
+    super('HUB_DISCOVERY_FAILED', `the gateway ${isFirst ? '' : 'suddenly '}lists no functions${where}`, {
       canRetry: true,
-      hint: 'Nothing, if they were removed: the next listing confirms it. Otherwise look at the provider of the gateway.',
+      hint: isFirst
+        ? 'Nothing, if there are none yet: the next listing confirms it. Otherwise look at the provider of the gateway.'
+        : 'Nothing, if they were removed: the next listing confirms it. Otherwise look at the provider of the gateway.',
     })
   }
 }

@@ -348,13 +348,25 @@ describe('a list that is suddenly empty', () => {
     expect(watching.names.at(-1)).toEqual(['f'])
   })
 
-  test('is nothing special at the start', async () => {
+  test('is to be confirmed at the start, too: an earlier process may have left subscriptions', async () => {
     await using gateway = await new FakeGateway().listen()
     await using watching = await new Watching(gateway.url).started()
-    expect(watching.names).toEqual([[]])
+    expect([watching.names, watching.watcher.status().lastGoodAtMs]).toEqual([[], undefined])
+    expect(watching.problem).toContain('the gateway lists no functions')
+    expect(watching.clock.pauses.at(-1)).toBe(INTERVAL_MS)
+    await watching.nextPoll()
+    expect([watching.names, watching.problem]).toEqual([[[]], ''])
     gateway.namespaces = { '': [{ name: 'f' }] }
     await watching.nextPoll()
     expect(watching.names).toEqual([[], ['f']])
+  })
+
+  test('at the start is over when the provider has started', async () => {
+    await using gateway = await new FakeGateway().listen()
+    await using watching = await new Watching(gateway.url).started()
+    gateway.namespaces = { ...full }
+    await watching.nextPoll()
+    expect([watching.names, watching.problem]).toEqual([[['f.a', 'g.b']], ''])
   })
 })
 
