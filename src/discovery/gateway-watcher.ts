@@ -110,9 +110,7 @@ class Unconfirmed extends HubError {
     const where = namespaces.includes('') ? '' : ` in ${namespaces.slice(0, 5).join(', ')}`
     super('HUB_DISCOVERY_FAILED', `the gateway ${isFirst ? '' : 'suddenly '}lists no functions${where}`, {
       canRetry: true,
-      hint: isFirst
-        ? 'Nothing, if there are none yet: the next listing confirms it. Otherwise look at the provider of the gateway.'
-        : 'Nothing, if they were removed: the next listing confirms it. Otherwise look at the provider of the gateway.',
+      hint: `Do nothing if ${isFirst ? 'there are none yet' : 'they were removed'}: the next listing confirms it. Otherwise look at the provider of the gateway.`,
     })
   }
 }

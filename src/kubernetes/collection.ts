@@ -258,7 +258,7 @@ class Unconfirmed extends HubError {
     const shown = namespaces.slice(0, 5).join(', ')
     super('HUB_DISCOVERY_FAILED', `the API server suddenly lists no ${what}${shown === '' ? '' : ` in ${shown}`}`, {
       canRetry: true,
-      hint: 'Nothing, if they were removed: the next list confirms it. Otherwise look at the API server and its etcd.',
+      hint: 'Do nothing if they were removed: the next list confirms it. Otherwise look at the API server and its etcd.',
     })
   }
 }
