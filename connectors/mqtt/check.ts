@@ -1,6 +1,6 @@
 // What of a configuration is wrong although each field is valid. Pure; asked whenever a configuration is read.
 
-import { certificateFault, topicProblem } from '../../src/sdk/index.ts'
+import { certificateFault, isPercentEncoded, topicProblem } from '../../src/sdk/index.ts'
 import type { ConfigFault, ConfigOf } from '../../src/sdk/index.ts'
 import type { fields } from './manifest.ts'
 
@@ -16,7 +16,7 @@ export function check({
   tls,
 }: ConfigOf<typeof fields>): ConfigFault | undefined {
   const at = new URL(url)
-  if (![username === undefined ? at.username : '', password === undefined ? at.password : ''].every(isEscaped))
+  if (![username === undefined ? at.username : '', password === undefined ? at.password : ''].every(isPercentEncoded))
     return { at: 'url', message: 'has a % in its user name or password that begins no escape', hint: 'Write %25 for it, or set username and password by themselves.' } // prettier-ignore
   for (const topic of topics ?? []) {
     const problem = topicProblem('mqtt', topic)
@@ -35,14 +35,4 @@ export function check({
       hint: 'List the filters with their channel keys under topics; annotations then hold the topics without the key.',
     }
   return certificateFault('tls', tls)
-}
-
-/** As in the user part of a URL (RFC 3986 §2.1, in UTF-8). */
-function isEscaped(text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
 }

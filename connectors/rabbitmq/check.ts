@@ -1,6 +1,6 @@
 // What of a configuration is wrong although each field is valid. Pure; asked whenever a configuration is read.
 
-import { certificateFault } from '../../src/sdk/index.ts'
+import { certificateFault, isPercentEncoded } from '../../src/sdk/index.ts'
 import type { ConfigFault, ConfigOf } from '../../src/sdk/index.ts'
 import type { fields } from './manifest.ts'
 
@@ -15,7 +15,7 @@ function loginFault({ url, vhost, tls, auth, username, password }: RabbitConfig)
   if (parsed.search !== '')
     return { at: 'url', message: 'has a query, which would be ignored', hint: 'Set heartbeat, connectTimeout and tls instead.' } // prettier-ignore
   const own = (set: unknown, part: string): string => (set === undefined ? part : '')
-  if (![own(username, parsed.username), own(password, parsed.password), own(vhost, parsed.pathname)].every(isEscaped))
+  if (![own(username, parsed.username), own(password, parsed.password), own(vhost, parsed.pathname)].every(isPercentEncoded))
     return { at: 'url', message: 'has a % in its user name, password or virtual host that begins no escape', hint: 'Write %25 for it, or set username, password and vhost by themselves.' } // prettier-ignore
   const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = tls
   const setsTls = [caFile, certFile, keyFile, serverName].some((one) => one !== undefined) || insecureSkipVerify
@@ -47,14 +47,4 @@ function queueFault({ exchange, exchangeType, queue, queues }: RabbitConfig): Co
         hint: 'Quorum queues and streams are durable, and neither autodelete nor exclusive.',
       }
   return undefined
-}
-
-/** As in a URL (RFC 3986 §2.1, in UTF-8). */
-function isEscaped(text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
 }

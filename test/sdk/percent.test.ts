@@ -1,0 +1,16 @@
+import { expect, test } from 'vitest'
+
+import { isPercentEncoded } from '../../src/sdk/index.ts'
+
+test.for([
+  ['', true],
+  ['s3cret', true],
+  ['50%25', true],
+  ['%C3%A9', true],
+  ['é', true],
+  ['50%', false],
+  ['%zz', false],
+  ['%C3', false],
+] as const)('%j: %s', ([text, isEncoded]) => {
+  expect(isPercentEncoded(text)).toBe(isEncoded)
+})
