@@ -23,6 +23,12 @@ export function sameFindings(left: readonly Finding[], right: readonly Finding[]
   return left.length === right.length && left.every((finding, index) => text(finding) === text(right[index] as Finding))
 }
 
+/** Those of `after` that a reader has not read in `before`. */
+export function newFindings(before: readonly Finding[], after: readonly Finding[]): readonly Finding[] {
+  const read = new Set(before.map(text))
+  return after.filter((finding) => !read.has(text(finding)))
+}
+
 function text({ level, code, function: name, annotation, message, position }: Finding): string {
   const at = position === undefined ? '' : `${position.file}:${position.line}:${position.column}`
   return [level, code, name, annotation, message, at].join('\0')

@@ -6,7 +6,7 @@ import { SqliteDeadLetters } from '../delivery/dead-letters.ts'
 import { Dispatcher } from '../delivery/dispatcher.ts'
 import { Ledger } from '../delivery/ledger.ts'
 import { Limits } from '../delivery/limits.ts'
-import { buildWiring, diffWirings, viewWiring } from '../discovery/index.ts'
+import { buildWiring, diffWirings, newFindings, viewWiring } from '../discovery/index.ts'
 import type { DiscoveryStatus, FunctionWatcher, Snapshot, Wiring, WiringOptions } from '../discovery/index.ts'
 import { GatewayGate } from '../invoke/gateway-gate.ts'
 import { HttpInvoker } from '../invoke/http-invoker.ts'
@@ -287,7 +287,10 @@ export class Hub {
       wiring.triggers,
       `Wired ${wiring.triggers} triggers of ${wiring.functions} functions: ${count('added')} added, ${count('removed')} removed, ${count('changed')} changed`,
     )
-    for (const { level, code, function: name, annotation, message, hint } of wiring.findings)
+    for (const { level, code, function: name, annotation, message, hint } of newFindings(
+      before?.findings ?? [],
+      wiring.findings,
+    ))
       this.events.finding(level, code, name, annotation, `${message}. ${hint}`)
     for (const { config, supervisor } of this.#running)
       supervisor.want(wiring.instance(config.name)?.subscriptions ?? [])

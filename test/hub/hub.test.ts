@@ -67,6 +67,24 @@ describe('events', () => {
     expect(gateway.invoked.map(({ function: name }) => name)).not.toContain('one')
   })
 
+  test('what is wrong with an annotation is logged when it is new, not at every wiring', async () => {
+    await using gateway = await new Gateway().start()
+    const wrong = { topic: 'a', 'connector.filter': 'size >' }
+    gateway.functions = { one: wrong }
+    await using rig = await startHub(gateway.url)
+    await until(() => isReady(rig), 'the hub is ready')
+    const told = (name: string): number => rig.log.filter((line) => line.includes('annotation.invalid') && line.includes(name)).length // prettier-ignore
+    expect([told('one.openfaas-fn'), told('two.openfaas-fn')]).toEqual([1, 0])
+    gateway.functions = { one: wrong, two: wrong }
+    await until(() => rig.hub.wiring?.functions === 2, 'the wiring follows')
+    expect([told('one.openfaas-fn'), told('two.openfaas-fn')]).toEqual([1, 1])
+    gateway.functions = { one: { topic: 'a' }, two: wrong }
+    await until(() => rig.hub.wiring?.instance('orders')?.triggers.length === 1, 'one is mended')
+    gateway.functions = { one: wrong, two: wrong }
+    await until(() => rig.hub.wiring?.instance('orders')?.triggers.length === 0, 'one is wrong again')
+    expect([told('one.openfaas-fn'), told('two.openfaas-fn')]).toEqual([2, 1])
+  })
+
   test('wait while the gateway is gone, use up no attempt, and are delivered when it is back', async () => {
     await using gateway = await new Gateway().start()
     gateway.functions = { takes: { topic: 'a', 'com.openfaas.retry.attempts': '0' } }
