@@ -3,6 +3,7 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 import type { FaultBroker, FaultEvent } from '../../test/faults/contract.ts'
 import { faults } from '../../test/faults/index.ts'
@@ -14,6 +15,11 @@ import { Stand, TOKEN, tagOfBody } from './rig.ts'
 /** Of the suite's fifty keys, each has two. */
 const TARGETS = 25
 const PUBLISHERS = 8
+/**
+ * Between two writes of one object. A MinIO that starts again takes the order of its queue from the times of its files, which
+ * are those of the kernel's tick: 10 ms at most.
+ */
+const APART_MS = 20
 
 async function startBroker(): Promise<FaultBroker> {
   let proxy: TcpProxy | undefined
@@ -44,11 +50,13 @@ async function startBroker(): Promise<FaultBroker> {
     }),
     eventOf: (body) => tagOfBody(body) ?? '',
     publish: async (run, events) => {
-      const keys = Map.groupBy(events, ({ key }) => key).values()
-      const publish = async (): Promise<void> => {
-        for (const ofKey of keys) for (const event of ofKey) await stand.put(run, objectOf(event), '-', Buffer.from(event.body).toString()) // prettier-ignore
+      const publish = async (round: Iterable<FaultEvent>): Promise<void> => {
+        for (const event of round) await stand.put(run, objectOf(event), '-', Buffer.from(event.body).toString()) // prettier-ignore
       }
-      await Promise.all(Array.from({ length: PUBLISHERS }, publish))
+      for (const round of roundsOf(events)) {
+        const left = round.values()
+        await Promise.all([delay(APART_MS), ...Array.from({ length: PUBLISHERS }, () => publish(left))])
+      }
     },
     remaining: () => Promise.resolve(queued(stand.minio.queueFolder ?? '')),
     // Each target has one event out, whether it is not settled or its answer is on its way.
@@ -61,6 +69,13 @@ async function startBroker(): Promise<FaultBroker> {
       await front[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Each has one event of a key at most, the earliest that is left. */
+function roundsOf(events: readonly FaultEvent[]): readonly (readonly FaultEvent[])[] {
+  const byKey = [...Map.groupBy(events, ({ key }) => key).values()]
+  const rounds = Math.max(0, ...byKey.map((ofKey) => ofKey.length))
+  return Array.from({ length: rounds }, (_, round) => byKey.flatMap((ofKey) => ofKey[round] ?? []))
 }
 
 function objectOf({ key }: FaultEvent): string {
