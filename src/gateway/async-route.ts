@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-import { errorText, readBody } from '../sdk/index.ts'
+import { errorText, percentDecoded, readBody } from '../sdk/index.ts'
 import type { Clock } from '../sdk/index.ts'
 import { fullName, functionPath, notFound, sendEmpty, sendText } from './http.ts'
 import type { Functions } from './functions.ts'
@@ -89,7 +89,8 @@ async function enqueue(
 }
 
 async function cancel(response: ServerResponse, path: string, { calls, log }: AsyncRouteOptions): Promise<void> {
-  const callId = unescaped(path.slice(ROUTE.length))
+  // An id is the caller's own and may hold anything; one that is not encoded rightly is none.
+  const callId = percentDecoded(path.slice(ROUTE.length)) ?? ''
   if (callId === '') return notFound(response)
   if (!(await calls.cancel(callId))) return sendText(response, 404, `no call ${callId} is queued or running\n`)
   log.request(`[${callId}] Cancelled.`)
@@ -99,15 +100,6 @@ async function cancel(response: ServerResponse, path: string, { calls, log }: As
 /** As they are sent: `name: value`, and the end of the line. */
 function headBytes(path: string, headers: readonly string[]): number {
   return headers.reduce((sum, part) => sum + part.length + 2, path.length)
-}
-
-/** An id is the caller's own and may hold anything; one that is not encoded rightly is none. */
-function unescaped(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return ''
-  }
 }
 
 /** Relative ones pass, as in OpenFaaS; what no URL parser takes does not. */

@@ -1,6 +1,8 @@
 // Headers as flat name, value lists, the form in which they pass through the gateway: looking one up, names as Go writes them,
 // credentials of a URL. Used by the routes and by every kind of runtime.
 
+import { percentDecoded } from '../sdk/index.ts'
+
 /** The first value, as Go's Header.Get. @param name in lower case */
 export function headerOf(headers: readonly string[], name: string): string | undefined {
   for (let index = 0; index < headers.length; index += 2) {
@@ -37,13 +39,5 @@ export function credentialsOf({ username, password }: Pick<URL, 'username' | 'pa
   readonly username: string
   readonly password: string
 } {
-  return { username: decoded(username), password: decoded(password) }
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
+  return { username: percentDecoded(username) ?? username, password: percentDecoded(password) ?? password }
 }

@@ -1,11 +1,14 @@
-// Percent-encoding, as in the parts of a URL that people write by hand.
+// Percent-encoding (RFC 3986 §2.1) that somebody else has written, and perhaps wrongly.
 
-/** Whether `decodeURIComponent` takes it: every % begins an escape, and those are UTF-8 (RFC 3986 §2.1). */
-export function isPercentEncoded(text: string): boolean {
+/** Undefined where a % begins no escape, or where the escapes are not UTF-8. */
+export function percentDecoded(text: string): string | undefined {
   try {
-    decodeURIComponent(text)
-    return true
+    return decodeURIComponent(text)
   } catch {
-    return false
+    return undefined
   }
+}
+
+export function isPercentEncoded(text: string): boolean {
+  return percentDecoded(text) !== undefined
 }

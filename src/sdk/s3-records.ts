@@ -2,6 +2,7 @@
 // Called by connectors that receive such documents, whole (MinIO) or inside their broker's messages (SQS).
 
 import { isRecord } from './is-record.ts'
+import { percentDecoded } from './percent.ts'
 
 /** What one record of a document says (S3 User Guide, "Event message structure"). */
 export interface S3Record {
@@ -61,7 +62,7 @@ function readRecord(item: unknown, keys: S3KeySpelling): S3Record | string {
   const object = member(s3, 'object')
   const spelled = text(member(object, 'key'))
   if (name === undefined || bucket === undefined || spelled === undefined) return 'lacks eventName, bucket or key'
-  const key = keys === 'plain' ? spelled : unescape(spelled)
+  const key = keys === 'plain' ? spelled : percentDecoded(spelled.replaceAll('+', ' '))
   if (key === undefined) return 'has a key that is not escaped as in a URL'
   const eventName = name.startsWith(PREFIX) ? name : PREFIX + name
   const size = member(object, 'size')
@@ -91,14 +92,6 @@ function readRecord(item: unknown, keys: S3KeySpelling): S3Record | string {
 function parse(document: Uint8Array | string): unknown {
   try {
     return JSON.parse(typeof document === 'string' ? document : new TextDecoder().decode(document)) as unknown
-  } catch {
-    return undefined
-  }
-}
-
-function unescape(spelled: string): string | undefined {
-  try {
-    return decodeURIComponent(spelled.replaceAll('+', ' '))
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { isPercentEncoded } from '../../src/sdk/index.ts'
+import { isPercentEncoded, percentDecoded } from '../../src/sdk/index.ts'
 
 test.for([
   ['', true],
@@ -13,4 +13,13 @@ test.for([
   ['%C3', false],
 ] as const)('%j: %s', ([text, isEncoded]) => {
   expect(isPercentEncoded(text)).toBe(isEncoded)
+})
+
+test.for([
+  ['50%25', '50%'],
+  ['%C3%A9', 'é'],
+  ['a+b', 'a+b'],
+  ['50%', undefined],
+] as const)('%j is %j', ([text, decoded]) => {
+  expect(percentDecoded(text)).toBe(decoded)
 })

@@ -1,7 +1,7 @@
 // A queued call as OpenFaaS's gateway and queue-workers write and read it on NATS: the QueueRequest (OpenFaaS contract,
 // enqueue and sample payloads). Pure; used by nats-calls.ts.
 
-import { isRecord } from '../../sdk/index.ts'
+import { isRecord, percentDecoded } from '../../sdk/index.ts'
 import { canonicalName, headerOf } from '../headers.ts'
 import { forwardable, isFunctionName } from '../http.ts'
 import { callHeaders } from './call.ts'
@@ -100,7 +100,7 @@ function callbackParts(text: string): { readonly CallbackUrl: CallbackUrl; reado
 
 /** As Go does it: decoded, and as written where that says more. */
 function pathParts(path: string): Pick<CallbackUrl, 'Path' | 'RawPath'> {
-  const decoded = unescaped(path)
+  const decoded = percentDecoded(path) ?? path
   return { Path: decoded, ...(escaped(decoded) === path ? {} : { RawPath: path }) }
 }
 
@@ -128,14 +128,6 @@ function onLine(text: string, alsoEncoded: RegExp): string {
 
 function escaped(path: string): string {
   return encodeURI(path.toWellFormed()).replaceAll(/[?#]/g, encodeURIComponent)
-}
-
-function unescaped(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return path
-  }
 }
 
 /** Flat name, value list; undefined where it is no map of lists. */

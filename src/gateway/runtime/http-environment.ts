@@ -1,6 +1,7 @@
 // What a process that is started for one call is told about it: the `Http_*` variables of OpenFaaS's watchdogs, and the JSON
 // form of the classic one.
 
+import { percentDecoded } from '../../sdk/index.ts'
 import { canonicalName, headerOf } from '../headers.ts'
 import type { RuntimeRequest } from './runtime.ts'
 
@@ -44,10 +45,6 @@ function isChunked(headers: readonly string[], body: unknown): boolean {
 
 /** Percent-decoded, as Go has it; as it is where it cannot be, or where no variable could hold it. */
 function decoded(path: string): string {
-  try {
-    const text = decodeURIComponent(path)
-    return text.includes('\0') ? path : text
-  } catch {
-    return path
-  }
+  const text = percentDecoded(path) ?? path
+  return text.includes('\0') ? path : text
 }

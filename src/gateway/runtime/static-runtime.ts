@@ -6,6 +6,7 @@ import { open, realpath, stat } from 'node:fs/promises'
 import { basename, extname, join, sep } from 'node:path'
 import { Readable } from 'node:stream'
 
+import { percentDecoded } from '../../sdk/index.ts'
 import { headerOf } from '../headers.ts'
 import type { FunctionRuntime, RuntimeAnswer, RuntimeRequest } from './runtime.ts'
 import { durationHeader } from './watchdog.ts'
@@ -108,13 +109,9 @@ export class StaticRuntime implements FunctionRuntime {
 /** Undefined for what names no file of the folder: broken escapes, `..`, hidden files. */
 function pathOf(target: string): string | undefined {
   const mark = target.indexOf('?')
-  try {
-    const path = decodeURIComponent(mark === -1 ? target : target.slice(0, mark))
-    if (path.includes('\0') || path.includes('\\')) return undefined
-    return path.split('/').some((part) => part.startsWith('.') && part !== '.well-known') ? undefined : path
-  } catch {
-    return undefined
-  }
+  const path = percentDecoded(mark === -1 ? target : target.slice(0, mark))
+  if (path === undefined || path.includes('\0') || path.includes('\\')) return undefined
+  return path.split('/').some((part) => part.startsWith('.') && part !== '.well-known') ? undefined : path
 }
 
 async function send(found: Found, request: RuntimeRequest): Promise<RuntimeAnswer> {
