@@ -40,14 +40,14 @@ export async function beginnings(
 ): Promise<readonly Beginning[]> {
   const committed = await commits(partitions, groupName, coordinator)
   const unknown = partitions.filter(({ topic, partition }) => !committed.has(partitionKey(topic, partition)))
-  const led = await ledOf(unknown, cluster)
-  const ends = led.length === 0 ? new Map<string, bigint>() : await endsOf(led, cluster, initial)
+  const led = new Set(await ledOf(unknown, cluster))
+  const ends = led.size === 0 ? new Map<string, bigint>() : await endsOf([...led], cluster, initial)
   return partitions.flatMap((one) => {
     const { topic, partition } = one
     const key = partitionKey(topic, partition)
     const known = committed.get(key)
     if (known !== undefined) return { topic, partition, ...known, isNew: false }
-    if (!led.includes(one)) return []
+    if (!led.has(one)) return []
     const offset = ends.get(key)
     if (offset === undefined) throw new HubError('HUB_SOURCE_LOST', `${key}: its broker does not tell where it begins`, { canRetry: true }) // prettier-ignore
     return { topic, partition, offset, metadata: null, isNew: true }
