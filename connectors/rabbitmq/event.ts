@@ -2,7 +2,7 @@
 
 import type { Message } from 'amqplib'
 
-import { HeaderWriter } from '../../src/sdk/index.ts'
+import { DATE_MAX_MS, HeaderWriter } from '../../src/sdk/index.ts'
 import type { EventMessage } from '../../src/sdk/index.ts'
 
 export interface Origin {
@@ -91,9 +91,6 @@ function orderingKeyOf(message: Message, { orderingKey, queue }: Origin): string
   const value: unknown = message.properties.headers?.[orderingKey.slice('header:'.length)]
   return value === undefined ? undefined : String(headerValue(value))
 }
-
-/** The last that a date can be (ECMAScript 2025 §21.4.1.1). */
-const DATE_MAX_MS = 8_640_000_000_000_000
 
 /** Unix milliseconds; undefined where the publisher says nothing of sense. Seconds by the specification; some write milliseconds. */
 export function publishedMs({ properties: { timestamp } }: Message): number | undefined {

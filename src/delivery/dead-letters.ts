@@ -1,5 +1,6 @@
 // Where events go that no retry could deliver, when their broker has no place of its own for them.
 
+import { DATE_MAX_MS } from '../sdk/index.ts'
 import type { DeadLetter, EventMessage } from '../sdk/index.ts'
 import { openDatabase } from '../store/database.ts'
 import type { Database } from '../store/database.ts'
@@ -223,15 +224,12 @@ export class SqliteDeadLetters implements DeadLetterSink, Disposable {
   }
 }
 
-/** Further from 1970 no Date goes (ECMA-262 §21.4.1.1). */
-const INSTANT_MAX_MS = 8.64e15
-
 /**
  * A publisher may state any number, such as nanoseconds: SQLite refuses what is no integer of 64 bits, and what is no safe
  * integer is refused when it is read, with every other letter of its page.
  */
 function storableMs(timestampMs: number): number {
-  return Math.round(Math.min(INSTANT_MAX_MS, Math.max(-INSTANT_MAX_MS, timestampMs)))
+  return Math.round(Math.min(DATE_MAX_MS, Math.max(-DATE_MAX_MS, timestampMs)))
 }
 
 function fromRow(row: Row): StoredDeadLetter {

@@ -1,12 +1,9 @@
 // Values of environment variables in the forms that OpenFaaS takes; what cannot be read is an error that names the variable.
 // Called by the settings.
 
-import { HubError, parseDuration } from '../sdk/index.ts'
+import { HubError, TIMEOUT_MAX_MS, parseDuration } from '../sdk/index.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
-
-/** Node's timers take no longer one: 24.8 days. */
-export const TIMEOUT_MAX_MS = 2 ** 31 - 1
 
 export function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== ''

@@ -14,7 +14,10 @@ export interface Clock {
   after(delayMs: number, callback: () => void): ClockTimer
 }
 
-const TIMEOUT_MAX_MS = 2 ** 31 - 1
+/** Node's timers take no longer one: 24.8 days. */
+export const TIMEOUT_MAX_MS = 2 ** 31 - 1
+/** Further from 1970 no Date goes (ECMA-262 §21.4.1.1). */
+export const DATE_MAX_MS = 8.64e15
 
 /** The real clock. */
 export const systemClock: Clock = {

@@ -1,7 +1,7 @@
 // What OpenFaaS's watchdogs read from a function's environment, and what they tell about a call.
 
-import { parseDuration } from '../../sdk/index.ts'
-import { TIMEOUT_MAX_MS, durationMs } from '../environment.ts'
+import { TIMEOUT_MAX_MS, parseDuration } from '../../sdk/index.ts'
+import { durationMs } from '../environment.ts'
 import { headerOf } from '../headers.ts'
 import type { RuntimeRequest } from './runtime.ts'
 
